@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs the pure plan over the inventory; nothing is sent to a host."""
+
+from __future__ import annotations
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.mlops.stack.plugins.module_utils.stack import plan, variables
+
+
+class ActionModule(ActionBase):
+    """Computes ``common_stack`` from all hosts' variables and facts."""
+
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("groups", "secrets"))
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        names = self._task.args["groups"]
+        groups = {service: list(task_vars["groups"].get(name, [])) for service, name in names.items()}
+        hosts = {}
+        for host in dict.fromkeys(host for members in groups.values() for host in members):
+            known = task_vars["hostvars"][host]
+            wanted = [*variables.HOST_VARIABLES]
+            for service in variables.DEFAULTS.values():
+                wanted += service
+            hosts[host] = {
+                "variables": {name: known[name] for name in wanted if name in known},
+                "facts": known.get("common_host"),
+            }
+        stack, problems = plan.make(groups, names, hosts, self._task.args.get("secrets") or {})
+        if problems:
+            result.update(failed=True, msg=" ".join(problems), problems=problems)
+            return result
+        result.update(changed=False, ansible_facts={"common_stack": stack})
+        return result

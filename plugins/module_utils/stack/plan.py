@@ -1,0 +1,206 @@
+# Copyright: (c) 2026, The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One plan for the whole stack, computed from the inventory and from what was read on each host."""
+
+from __future__ import annotations
+
+from ansible_collections.mlops.stack.plugins.module_utils.stack import addresses, budget, checks
+from ansible_collections.mlops.stack.plugins.module_utils.stack import variables as v
+
+SERVICES = ("postgres", "seaweedfs", "mlflow")
+
+
+def effective(groups, hosts):
+    """The cross-service variables in force: the inventory's where it sets one, else the default.
+
+    :param groups: host names by service.
+    :param hosts: ``{"variables": ..., "facts": ...}`` by host name.
+    """
+    values = {}
+    for service, defaults in v.DEFAULTS.items():
+        # A service that has no host still has a port; a stack-wide variable is then read from any host.
+        owners = groups[service] or sorted(hosts)
+        given = hosts[owners[0]]["variables"] if owners else {}
+        for name, default in defaults.items():
+            value = given.get(name)
+            if value is None:
+                value = default
+            values[name] = int(value) if isinstance(default, int) else value
+    values["seaweedfs_cluster_replication"] = str(values["seaweedfs_cluster_replication"])
+    return values
+
+
+def services_of(host, groups):
+    """The services a host carries, in the order they are brought up."""
+    return [service for service in SERVICES if host in groups[service]]
+
+
+def is_up(facts, service):
+    """Whether a service of the stack was listening when the host was looked at."""
+    return any(str(entry.get("unit") or "").startswith(v.SERVICE_UNITS[service]) for entry in facts["listeners"])
+
+
+def wanted_ports(services, values):
+    """Ports a host must have free for its services, with the variable to change and the unit that may hold them."""
+    wanted = {}
+    for service in services:
+        for name in v.DEFAULTS[service]:
+            if name.endswith("_port"):
+                wanted[values[name]] = (name, v.SERVICE_UNITS[service])
+                if service == "seaweedfs":
+                    wanted[values[name] + v.SEAWEEDFS_GRPC_OFFSET] = (name, v.SERVICE_UNITS[service])
+    return wanted
+
+
+def probes(host, services, facts, stack):
+    """What a host must be able to reach for the services that are not up on it yet.
+
+    :returns: dict with ``targets`` (for the ``reachable`` module), ``apt`` and ``index`` (whether packages have to be
+        fetched from the distribution and from a Python package index).
+    """
+    missing = [service for service in services if not is_up(facts, service)]
+    targets = []
+    if "mlflow" in missing:
+        for service, label in (("postgres", "PostgreSQL"), ("s3", "the S3 gateway")):
+            peer = stack[service]
+            if peer["host"] and peer["inventory_host"] != host:
+                targets.append(
+                    {
+                        "name": "%s of %s at %s:%d" % (label, peer["inventory_host"], peer["host"], peer["port"]),
+                        "host": peer["host"],
+                        "port": peer["port"],
+                    }
+                )
+    return {
+        "targets": targets,
+        "apt": bool(missing),
+        "index": bool({"seaweedfs", "mlflow"} & set(missing)),
+    }
+
+
+def make(groups, group_names, hosts, secrets):
+    """The plan of the whole stack.
+
+    :param groups: host names by service.
+    :param group_names: what the inventory calls each service's group.
+    :param hosts: by host name, ``variables`` (inventory variables) and ``facts`` (``host_facts``, or None for a host
+        left out of this run).
+    :param secrets: the inventory's ``common_secrets``.
+    :returns: ``(stack, problems)``; ``stack`` is None when the inventory itself is at fault.
+    """
+    values = effective(groups, hosts)
+    problems = checks.settings(values)
+    problems += checks.groups(
+        groups, group_names, values["mlflow_server_backend"], values["mlflow_server_artifacts"]
+    )
+    for name, value in secrets.items():
+        problems += checks.secret(name, value)
+    if not problems:
+        problems += checks.replication(
+            values["seaweedfs_cluster_replication"], group_names["seaweedfs"], len(groups["seaweedfs"])
+        )
+    reached = {name: addresses.of_host(name, entry["variables"], entry["facts"]) for name, entry in hosts.items()}
+    for name, where in reached.items():
+        if where["private"] is None:
+            problems.append(
+                "%s has no address that the other hosts could use: set common_private_address on it." % name
+            )
+    problems += checks.same_address(
+        {name: where["private"] for name, where in reached.items() if where["private"] is not None}
+    )
+    if problems:
+        return None, problems
+
+    workers = {name: workers_of(hosts[name]) for name in groups["mlflow"]}
+    stack = compose(groups, values, reached, workers)
+    for name, entry in hosts.items():
+        if entry["facts"] is None:
+            continue
+        services = services_of(name, groups)
+        needed = budget.memory_needed(services, workers.get(name, 0))
+        disk = {}
+        for service in services:
+            if not is_up(entry["facts"], service):
+                for path, amount in v.DISK_NEEDED[service].items():
+                    disk[path] = disk.get(path, 0) + amount
+        problems += checks.host(name, entry["facts"], services, needed, disk)
+        problems += checks.occupied_ports(name, entry["facts"]["listeners"], wanted_ports(services, values))
+        stack["probes"][name] = probes(name, services, entry["facts"], stack)
+        if "postgres" in services:
+            others = needed - v.MEMORY_POSTGRES_MB
+            stack["postgres"]["settings"] = budget.postgres(
+                entry["facts"]["memory_mb"], others, stack["mlflow"]["connections"]
+            )
+    return stack, problems
+
+
+def workers_of(entry):
+    """MLflow's worker processes on a host: the inventory's number, else one per core (a host not seen counts as 2)."""
+    given = entry["variables"].get("mlflow_server_workers")
+    if given is not None:
+        return int(given)
+    return max(1, entry["facts"]["cpus"]) if entry["facts"] else 2
+
+
+def compose(groups, values, reached, workers):
+    """The published fact: for every service where it listens, where it is reached, and who may reach it."""
+    database_host = groups["postgres"][0] if groups["postgres"] else None
+    store_host = groups["seaweedfs"][0] if groups["seaweedfs"] else None
+    first = groups["mlflow"][0]
+    port = values["mlflow_server_port"]
+
+    def private(host):
+        return reached[host]["private"] if host else None
+
+    every_name = []
+    for host in groups["mlflow"]:
+        every_name += [*reached[host]["names"], reached[host]["public"], reached[host]["private"], host]
+    front = (reached[first]["names"] or [reached[first]["public"]])[0]
+    return {
+        "hosts": reached,
+        "probes": {},
+        "postgres": {
+            "inventory_host": database_host,
+            "host": private(database_host),
+            "port": values["postgres_port"],
+            "database": values["mlflow_server_database"],
+            "user": values["mlflow_server_database_user"],
+            "client_networks": [
+                addresses.network(client)
+                for client in [*(reached[host]["private"] for host in groups["mlflow"]), *values["postgres_client_networks"]]
+            ],
+            "settings": {},
+        },
+        "s3": {
+            "inventory_host": store_host,
+            "host": private(store_host),
+            "port": values["seaweedfs_cluster_s3_port"],
+            "endpoint_url": "http://%s:%d"
+            % (addresses.url_host(private(store_host)), values["seaweedfs_cluster_s3_port"])
+            if store_host
+            else None,
+            "bucket": values["mlflow_server_bucket"],
+            "access_key": values["seaweedfs_cluster_mlflow_access_key"],
+        },
+        "seaweedfs": {
+            "master_port": values["seaweedfs_cluster_master_port"],
+            "volume_port": values["seaweedfs_cluster_volume_port"],
+            "filer_port": values["seaweedfs_cluster_filer_port"],
+            "replication": values["seaweedfs_cluster_replication"],
+        },
+        "mlflow": {
+            "inventory_host": first,
+            "port": port,
+            "backend": values["mlflow_server_backend"],
+            "artifacts": values["mlflow_server_artifacts"],
+            "workers": workers,
+            "pool_size": values["mlflow_server_pool_size"],
+            "pool_overflow": values["mlflow_server_pool_overflow"],
+            "connections": budget.connections(
+                workers, values["mlflow_server_pool_size"], values["mlflow_server_pool_overflow"]
+            ),
+            "allowed_hosts": addresses.allowed_hosts(every_name, port),
+            "origins": addresses.origins([*every_name, "localhost", "127.0.0.1"], port),
+            "tracking_uri": "http://%s:%d" % (addresses.url_host(front), port),
+        },
+    }
