@@ -13,7 +13,7 @@ class ActionModule(ActionBase):
     """Computes ``common_stack`` from all hosts' variables and facts."""
 
     _requires_connection = False
-    _VALID_ARGS = frozenset(("groups", "secrets"))
+    _VALID_ARGS = frozenset(("groups", "secrets", "paths"))
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
@@ -33,5 +33,6 @@ class ActionModule(ActionBase):
         if problems:
             result.update(failed=True, msg=" ".join(problems), problems=problems)
             return result
+        stack["paths"] = self._task.args["paths"]
         result.update(changed=False, ansible_facts={"common_stack": stack})
         return result
