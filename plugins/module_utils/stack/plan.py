@@ -25,7 +25,7 @@ def effective(groups, hosts):
             value = given.get(name)
             if value is None:
                 value = default
-            values[name] = int(value) if isinstance(default, int) else value
+            values[name] = type(default)(value) if isinstance(default, int) else value
     values["seaweedfs_cluster_replication"] = str(values["seaweedfs_cluster_replication"])
     return values
 
@@ -193,6 +193,8 @@ def compose(groups, values, reached, workers):
             "port": port,
             "backend": values["mlflow_server_backend"],
             "artifacts": values["mlflow_server_artifacts"],
+            "authentication": values["mlflow_server_authentication"],
+            "client_user": values["mlflow_server_client_user"],
             "workers": workers,
             "pool_size": values["mlflow_server_pool_size"],
             "pool_overflow": values["mlflow_server_pool_overflow"],

@@ -33,6 +33,8 @@ DEFAULTS = {
         "mlflow_server_pool_size": 5,
         "mlflow_server_pool_overflow": 10,
         "mlflow_server_workers": None,
+        "mlflow_server_authentication": True,
+        "mlflow_server_client_user": "researcher",
     },
 }
 

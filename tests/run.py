@@ -1,0 +1,146 @@
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run the stages of the test suite in order and stop at the first that fails.
+
+.venv/bin/python tests/run.py [STAGE ...]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+CLONE = pathlib.Path(__file__).resolve().parent.parent
+BIN = CLONE / ".venv" / "bin"
+LOGS = CLONE / ".build" / "test"
+PYTHON = sys.executable
+TAIL = 60
+# The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
+TESTBEDS = ("itest", "molecule", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A named part of the suite: commands that run one after another."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    needs_nodes: bool = False
+
+
+STAGES = (
+    Stage(
+        "lint",
+        (
+            ("ruff", "check", "--quiet", "."),
+            ("ruff", "format", "--check", "--quiet", "."),
+            ("yamllint", "--strict", "."),
+            ("ansible-lint", "--quiet"),
+        ),
+    ),
+    Stage("unit", (("pytest", "--quiet", "-n", "auto", "--cov", "--cov-report=term-missing", "tests/unit"),)),
+    Stage("sanity", ((PYTHON, "tests/sanity.py"),)),
+    Stage("package", ((PYTHON, "tests/package.py"),)),
+    Stage("integration", (("pytest", "--quiet", "tests/integration"),), needs_nodes=True),
+    Stage("molecule", (("molecule", "test", "--all", "--report"),), needs_nodes=True),
+    Stage("demo", ((PYTHON, "tests/demo.py"),), needs_nodes=True),
+)
+
+
+def main(names: list[str]) -> int:
+    """Run the stages asked for, or all of them."""
+    known = [stage.name for stage in STAGES]
+    strange = [name for name in names if name not in known]
+    if strange:
+        print(f"There is no stage {', '.join(strange)}; there are {', '.join(known)}.", file=sys.stderr)
+        return 2
+    stages = [stage for stage in STAGES if not names or stage.name in names]
+    # A kill ends like Ctrl-C does: with the cleaning up below.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    uses_nodes = any(stage.needs_nodes for stage in stages)
+    status = 1
+    try:
+        if uses_nodes:
+            remove_nodes()
+        failed = run_stages(stages)
+        status = 1 if failed else 0
+        closing = f"FAILED in the stage {failed}" if failed else f"passed: {', '.join(stage.name for stage in stages)}"
+    except KeyboardInterrupt:
+        status, closing = 130, "INTERRUPTED, so nothing is shown"
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if uses_nodes:
+            remove_nodes()
+    print(f"Tests {closing}; {time.monotonic() - began:.0f} s.", flush=True)
+    return status
+
+
+def run_stages(stages: list[Stage]) -> str:
+    """Run stages until one fails, and return its name."""
+    for stage in stages:
+        began = time.monotonic()
+        log = LOGS / f"{stage.name}.log"
+        with log.open("wb") as stream:
+            failed = next((command for command in stage.commands if run_command(command, stream, stage.name)), None)
+        if failed:
+            print(f"{stage.name:12} FAILED   {time.monotonic() - began:6.1f} s   {' '.join(failed)}")
+            print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]))
+            print(f"The whole log: {log}")
+            return stage.name
+        print(f"{stage.name:12} passed   {time.monotonic() - began:6.1f} s", flush=True)
+    return ""
+
+
+def run_command(command: tuple[str, ...], stream, stage: str) -> int:
+    """Run one command of a stage in a process group of its own, and leave none of its processes behind."""
+    stream.write(f"$ {' '.join(command)}\n".encode())
+    stream.flush()
+    process = subprocess.Popen(
+        command, cwd=CLONE, env=environment(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, process_group=0
+    )
+    began = time.monotonic()
+    try:
+        while True:
+            try:
+                return process.wait(60)
+            except subprocess.TimeoutExpired:
+                print(f"{stage:12} runs     {time.monotonic() - began:6.0f} s", flush=True)
+    finally:
+        end_group(process)
+
+
+def end_group(process: subprocess.Popen) -> None:
+    """End what is left of a command's process group: politely, then not."""
+    for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+            return
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of all commands: the clone's tools first, and no colours in logs."""
+    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    own = {"PATH": path, "VIRTUAL_ENV": str(CLONE / ".venv"), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
+    # molecule would otherwise warn that it prefers another folder for its scenarios.
+    return {**os.environ, **own, "MOLECULE_GLOB": "molecule/*/molecule.yml"}
+
+
+def remove_nodes() -> None:
+    """Remove the nodes that the stages started."""
+    for name in TESTBEDS:
+        if (CLONE / ".testbed" / name).exists():
+            subprocess.run([PYTHON, "testbed/testbed.py", "down", "--name", name], cwd=CLONE, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
