@@ -40,7 +40,7 @@ STAGES = (
             ("ruff", "check", "--quiet", "."),
             ("ruff", "format", "--check", "--quiet", "."),
             ("yamllint", "--strict", "."),
-            ("ansible-lint", "--quiet"),
+            ("ansible-lint", "-q"),
         ),
     ),
     Stage("unit", (("pytest", "--quiet", "-n", "auto", "--cov", "--cov-report=term-missing", "tests/unit"),)),

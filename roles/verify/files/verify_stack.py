@@ -93,8 +93,12 @@ class Check:
         """The status of a plain request for the experiments."""
         try:
             answer = self.requests.post(
-                self.uri + "/api/2.0/mlflow/experiments/search", json={"max_results": 1}, auth=login,
-                headers={"Host": host} if host else {}, timeout=60, verify=self.bundle,
+                self.uri + "/api/2.0/mlflow/experiments/search",
+                json={"max_results": 1},
+                auth=login,
+                headers={"Host": host} if host else {},
+                timeout=60,
+                verify=self.bundle,
             )
         except self.requests.exceptions.SSLError:
             raise Unreachable(f"the certificate of {self.uri} is not trusted; name its CA in ca_bundle") from None
@@ -189,7 +193,7 @@ class Check:
             f"tags.verify = '{self.state['name']}' and metrics.loss < 0.5 and params.depth = '3'",
         )
         if [run.info.run_id for run in found] != [self.state["run"]]:
-            raise Failed(f"a search for the run in experiment {self.state['name']} finds {len(found)} runs, not it alone")
+            raise Failed(f"a search for run {self.state['run']} finds {len(found)} runs, and not it alone")
 
     def register(self):
         name = self.state["name"]
@@ -275,7 +279,9 @@ class Check:
     def phase_clean(self):
         made = self.state.data
         steps = [
-            (self.delete_model, "model"), (self.delete_artifacts, "run"), (self.delete_experiment, "experiment"),
+            (self.delete_model, "model"),
+            (self.delete_artifacts, "run"),
+            (self.delete_experiment, "experiment"),
         ]
         return [step for step, key in steps if key in made], []
 
@@ -340,7 +346,7 @@ def run(phase, state, size_mb):
         state = State(state.path)
         check = Check(state, size_mb)
     independent, chain = getattr(check, "phase_" + phase)()
-    passed = all([say(function) for function in independent])
+    passed = not [function for function in independent if not say(function)]
     for function in chain:
         if not say(function):
             return False

@@ -1,0 +1,216 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pure readers of what Linux and its package manager write down about a host.
+
+Everything here takes the text (or bytes) of a file and returns plain data.
+Nothing here opens a file, and a text that makes no sense yields an empty result.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+INSTALLED_STATES = frozenset((b"installed", b"triggers-awaited", b"triggers-pending"))
+TCP_LISTEN = "0A"
+UNLIMITED = 1 << 60
+
+NETLINK_DONE = 3
+NETLINK_ERROR = 2
+NEW_ADDRESS = 20
+ATTRIBUTE_ADDRESS = 1
+ATTRIBUTE_LOCAL = 2
+ATTRIBUTE_FLAGS = 8
+SCOPE_GLOBAL = 0
+SCOPE_SITE = 200
+# temporary, failed duplicate detection, deprecated: addresses nobody should be told to use
+UNUSABLE_IPV6 = 0x01 | 0x08 | 0x20
+
+
+def os_release(text):
+    """Return the operating system's id, version_id, codename and name from /etc/os-release."""
+    values = {}
+    for line in text.splitlines():
+        key, sign, value = line.strip().partition("=")
+        if not sign or key.startswith("#"):
+            continue
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        values[key] = value.replace("\\", "")
+    return {
+        "id": values.get("ID", "linux"),
+        "version_id": values.get("VERSION_ID", ""),
+        "codename": values.get("VERSION_CODENAME") or values.get("UBUNTU_CODENAME", ""),
+        "name": values.get("PRETTY_NAME") or values.get("NAME", "Linux"),
+    }
+
+
+def python_version(target):
+    """Return "3.13" for an interpreter's file such as /usr/bin/python3.13, or None."""
+    version = target.rpartition("/")[2].removeprefix("python")
+    major, dot, minor = version.partition(".")
+    return version if dot and major.isdigit() and minor.isdigit() else None
+
+
+def total_memory(meminfo):
+    """Return MemTotal of /proc/meminfo in bytes, or None."""
+    for line in meminfo.splitlines():
+        name, sign, value = line.partition(":")
+        if name == "MemTotal" and sign:
+            number = value.split()[:1]
+            return int(number[0]) * 1024 if number and number[0].isdigit() else None
+    return None
+
+
+def cgroup_paths(text):
+    """Return {controller: path} of a /proc/PID/cgroup; the unified hierarchy (v2) has the name ""."""
+    paths = {}
+    for line in text.splitlines():
+        parts = line.split(":", 2)
+        if len(parts) == 3:
+            for controller in parts[1].split(","):
+                paths[controller] = parts[2]
+    return paths
+
+
+def cgroup_ancestors(path):
+    """Return a cgroup's path and those of all its parents, the root ("") last.
+
+    A path that leads out of a namespace (/../..) is cut down to what can be seen from here.
+    """
+    names = [name for name in path.split("/") if name not in ("", ".", "..")]
+    return ["/" + "/".join(names[:length]) for length in range(len(names), 0, -1)] + [""]
+
+
+def memory_limit(text):
+    """Return the bytes in memory.max or memory.limit_in_bytes, or None where nothing is limited."""
+    text = text.strip()
+    if not text.isdigit() or int(text) >= UNLIMITED:
+        return None
+    return int(text)
+
+
+def cpu_limit_v2(text):
+    """Return the processors (a float) that cpu.max allows, or None where nothing is limited."""
+    parts = text.split()
+    if len(parts) != 2:
+        return None
+    return cpu_limit_v1(parts[0], parts[1])
+
+
+def cpu_limit_v1(quota, period):
+    """Return the processors (a float) of cpu.cfs_quota_us over cpu.cfs_period_us, or None."""
+    quota, period = quota.strip(), period.strip()
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0 or int(quota) == 0:
+        return None
+    return int(quota) / int(period)
+
+
+def unit_of(cgroup):
+    """Return the systemd service a process belongs to, from its /proc/PID/cgroup, or None.
+
+    The last component that is a service counts, so the unit is found below slices, below a
+    container's own path (/docker/ID/system.slice/mlflow.service) and above a unit's own sub-groups.
+    """
+    paths = cgroup_paths(cgroup)
+    for hierarchy in ("name=systemd", ""):
+        for name in reversed(paths.get(hierarchy, "").split("/")):
+            if name.endswith(".service"):
+                return name
+    return None
+
+
+def hex_address(text):
+    """Return (address, port) of an entry such as 0100007F:1F90 in /proc/net/tcp or tcp6."""
+    address, sign, port = text.partition(":")
+    words = [int(address[start:start + 8], 16) for start in range(0, len(address), 8)]
+    packed = struct.pack("=%dI" % len(words), *words)
+    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
+    plain = socket.inet_ntop(family, packed)
+    return (plain[7:] if plain.startswith("::ffff:") and "." in plain else plain), int(port, 16)
+
+
+def listening(text):
+    """Return [(address, port, inode)] of the listening sockets in a /proc/net/tcp or tcp6."""
+    found = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 9 and fields[3] == TCP_LISTEN:
+            address, port = hex_address(fields[1])
+            found.append((address, port, fields[9]))
+    return found
+
+
+def installed_packages(*texts):
+    """Return the sorted names of the packages installed, from dpkg's status and, later ones winning, its updates."""
+    states = {}
+    for text in texts:
+        for stanza in text.split(b"\n\n"):
+            name = _field(stanza, b"Package: ")
+            if name:
+                status = _field(stanza, b"Status: ").rpartition(b" ")[2]
+                states[name, _field(stanza, b"Architecture: ")] = status
+    return sorted({name.decode("ascii", "replace") for (name, _arch), status in states.items()
+                   if status in INSTALLED_STATES})
+
+
+def _field(stanza, key):
+    if stanza.startswith(key):
+        start = len(key)
+    else:
+        start = stanza.find(b"\n" + key) + len(key) + 1
+        if start == len(key):
+            return b""
+    end = stanza.find(b"\n", start)
+    return stanza[start:] if end < 0 else stanza[start:end]
+
+
+def account_names(passwd):
+    """Return the sorted names of the accounts in an /etc/passwd."""
+    return sorted({line.partition(":")[0] for line in passwd.splitlines()
+                   if ":" in line and line[0] not in "#+-:"})
+
+
+def netlink_addresses(data):
+    """Return (addresses, done) of one answer to a netlink request for all addresses.
+
+    Only addresses of global or site scope count; those of IPv6 that are temporary or deprecated do not.
+    """
+    found, offset = [], 0
+    while offset + 16 <= len(data):
+        length, kind = struct.unpack_from("=IH", data, offset)
+        if length < 16 or kind in (NETLINK_DONE, NETLINK_ERROR):
+            return found, True
+        if kind == NEW_ADDRESS:
+            address = _netlink_address(data[offset + 16:offset + length])
+            if address:
+                found.append(address)
+        offset += (length + 3) & ~3
+    return found, False
+
+
+def _netlink_address(body):
+    family, _prefix, flags, scope, _index = struct.unpack_from("=BBBBI", body)
+    if scope not in (SCOPE_GLOBAL, SCOPE_SITE) or family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    attributes, offset = {}, 8
+    while offset + 4 <= len(body):
+        size, kind = struct.unpack_from("=HH", body, offset)
+        if size < 4:
+            break
+        attributes[kind] = body[offset + 4:offset + size]
+        offset += (size + 3) & ~3
+    flags = struct.unpack("=I", attributes[ATTRIBUTE_FLAGS])[0] if ATTRIBUTE_FLAGS in attributes else flags
+    if family == socket.AF_INET6 and flags & UNUSABLE_IPV6:
+        return None
+    packed = attributes.get(ATTRIBUTE_LOCAL, attributes.get(ATTRIBUTE_ADDRESS))
+    if packed is None:
+        return None
+    address = socket.inet_ntop(family, packed)
+    return None if is_local(address) else address
+
+
+def is_local(address):
+    """Tell whether nobody but this host, or nobody beyond its cable, can reach the address."""
+    return address.startswith(("127.", "169.254.", "fe8", "fe9", "fea", "feb")) or address in ("::1", "0.0.0.0", "::")

@@ -1,0 +1,191 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads a host: its files below a root folder, its sockets' owners and its addresses."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import struct
+import sys
+
+from ansible_collections.mlops.stack.plugins.module_utils.host import parse
+
+# Nothing is ever sent to these: they are set aside for documentation and only choose a route.
+FAR_AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+GET_ADDRESSES = 22
+REQUEST_DUMP = 0x301
+MARKER = ".complete"
+MEBIBYTE = 1 << 20
+
+
+class Host:
+    """One host, read from the files below C(root). Whatever cannot be read counts as empty."""
+
+    def __init__(self, root="", open_socket=socket.socket):
+        self.root = root
+        self.open_socket = open_socket
+
+    def data(self, path):
+        """Return a file's bytes, none where it cannot be read."""
+        try:
+            with open(self.root + path, "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
+
+    def text(self, path):
+        """Return a file's text, empty where it cannot be read."""
+        return self.data(path).decode("utf-8", "replace")
+
+    def names(self, path):
+        """Return the sorted names in a folder, none where it cannot be read."""
+        try:
+            return sorted(os.listdir(self.root + path))
+        except OSError:
+            return []
+
+    def link(self, path):
+        """Return what a symbolic link says, empty where there is none that can be read."""
+        try:
+            return os.readlink(self.root + path)
+        except OSError:
+            return ""
+
+    def facts(self, paths, env_root, marker=MARKER):
+        """Return everything there is to know about the host, as one dictionary."""
+        kernel = os.uname()
+        default = self.default_address()
+        return {
+            "os": parse.os_release(self.text("/etc/os-release") or self.text("/usr/lib/os-release")),
+            "architecture": kernel.machine,
+            "kernel": kernel.release,
+            "systemd": os.path.isdir(self.root + "/run/systemd/system"),
+            "python": "%d.%d" % sys.version_info[:2],
+            "system_python": parse.python_version(self.link("/usr/bin/python3")),
+            "cpus": self.cpus(),
+            "memory_mb": self.memory_mb(),
+            "hostname": kernel.nodename,
+            "addresses": self.addresses(default),
+            "default_address": default,
+            "packages": self.packages(),
+            "users": parse.account_names(self.text("/etc/passwd")),
+            "envs": self.environments(env_root, marker),
+            "disks": {path: self.free_mb(path) for path in paths},
+            "listeners": self.listeners(),
+        }
+
+    def cgroup_limits(self, read):
+        """Return what C(read(folder)) finds for the first process and every group above it."""
+        paths = parse.cgroup_paths(self.text("/proc/1/cgroup"))
+        folders = []
+        for controller in ("memory", "cpu"):
+            folders += ["/sys/fs/cgroup/" + controller + group
+                        for group in parse.cgroup_ancestors(paths.get(controller, ""))]
+        folders += ["/sys/fs/cgroup" + group for group in parse.cgroup_ancestors(paths.get("", ""))]
+        return [limit for limit in map(read, folders) if limit is not None]
+
+    def memory_mb(self):
+        """Return the MiB of memory that the host, or the container that it is, may use."""
+        limits = self.cgroup_limits(lambda folder: parse.memory_limit(
+            self.text(folder + "/memory.max") or self.text(folder + "/memory.limit_in_bytes")))
+        total = parse.total_memory(self.text("/proc/meminfo"))
+        return min(limits + [total] if total else limits, default=0) // MEBIBYTE
+
+    def cpus(self):
+        """Return how many processors this host, or the container that it is, may use; parts count as one."""
+        limits = self.cgroup_limits(lambda folder: parse.cpu_limit_v2(
+            self.text(folder + "/cpu.max")) or parse.cpu_limit_v1(
+                self.text(folder + "/cpu.cfs_quota_us"), self.text(folder + "/cpu.cfs_period_us")))
+        return max(1, math.ceil(min(limits + [usable_cpus()])))
+
+    def packages(self):
+        """Return the names of the installed Debian packages; none on a system without dpkg."""
+        updates = [name for name in self.names("/var/lib/dpkg/updates") if name.isdigit()]
+        return parse.installed_packages(
+            self.data("/var/lib/dpkg/status"), *[self.data("/var/lib/dpkg/updates/" + name) for name in updates])
+
+    def environments(self, env_root, marker):
+        """Return the names of the Python environments whose installation was completed."""
+        return [name for name in self.names(env_root)
+                if os.path.isfile("%s%s/%s/%s" % (self.root, env_root, name, marker))]
+
+    def free_mb(self, path):
+        """Return the MiB free for ordinary users where the path is or would be."""
+        while True:
+            try:
+                info = os.statvfs(self.root + path)
+                return info.f_bavail * info.f_frsize // MEBIBYTE
+            except OSError:
+                if path in ("", "/"):
+                    return 0
+                path = path.rstrip("/").rpartition("/")[0] or "/"
+
+    def listeners(self):
+        """Return the listening TCP sockets, each with the process and the unit that holds it where that can be seen."""
+        sockets = parse.listening(self.text("/proc/net/tcp")) + parse.listening(self.text("/proc/net/tcp6"))
+        owners = self.owners({inode for _address, _port, inode in sockets})
+        found = []
+        for address, port, inode in sorted(sockets, key=lambda item: (item[1], item[0])):
+            pid = owners.get(inode)
+            folder = "/proc/%s" % pid
+            found.append({
+                "address": address,
+                "port": port,
+                "pid": pid,
+                "process": (self.text(folder + "/comm").strip() or None) if pid else None,
+                "unit": parse.unit_of(self.text(folder + "/cgroup")) if pid else None,
+            })
+        return found
+
+    def owners(self, inodes):
+        """Return {inode: pid} for the sockets wanted: the oldest process, the init process only when alone."""
+        owners, missing = {}, {"socket:[%s]" % inode: inode for inode in inodes}
+        pids = sorted((int(name) for name in self.names("/proc") if name.isdigit()), key=lambda pid: (pid == 1, pid))
+        for pid in pids:
+            if not missing:
+                break
+            folder = "/proc/%d/fd" % pid
+            for name in self.names(folder):
+                inode = missing.pop(self.link(folder + "/" + name), None)
+                if inode is not None:
+                    owners[inode] = pid
+        return owners
+
+    def default_address(self):
+        """Return the address from which this host reaches the rest of the world, or None without such a route."""
+        for family, far in FAR_AWAY:
+            try:
+                with self.open_socket(family, socket.SOCK_DGRAM) as connection:
+                    connection.connect((far, 9))
+                    address = connection.getsockname()[0]
+            except OSError:
+                continue
+            if not parse.is_local(address):
+                return address
+        return None
+
+    def addresses(self, default):
+        """Return the host's addresses that others may reach, the default one first."""
+        found = [default] if default else []
+        try:
+            with self.open_socket(socket.AF_NETLINK, socket.SOCK_RAW) as connection:
+                connection.settimeout(2)
+                connection.sendto(struct.pack("=IHHIIBxxx", 20, GET_ADDRESSES, REQUEST_DUMP, 1, 0, 0), (0, 0))
+                done = False
+                while not done:
+                    some, done = parse.netlink_addresses(connection.recv(1 << 16))
+                    found += some
+        except OSError:
+            pass
+        return list(dict.fromkeys(found))
+
+
+def usable_cpus():
+    """Return how many processors this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return os.cpu_count() or 1

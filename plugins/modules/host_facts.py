@@ -1,0 +1,201 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_facts
+short_description: Read everything the stack plans with from a host, in one call
+version_added: "0.1.0"
+description:
+  - Reads a host's operating system, processors, memory, addresses, installed Debian packages, accounts, Python
+    environments, free disk space and listening sockets, and returns them as the one fact C(common_host).
+  - Everything is read from files and from the kernel; no command is started and nothing is sent over the network.
+  - What cannot be read, because the system is an unusual one or the user is an ordinary one, is left empty and never
+    fails the module.
+options:
+  paths:
+    description:
+      - Absolute paths for which the free disk space is reported. For a path that does not exist, its nearest parent
+        that does is measured.
+    type: list
+    elements: str
+    default: []
+  env_root:
+    description:
+      - The folder that holds the Python environments of the stack.
+    type: str
+    default: /opt/mlops-stack
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would return otherwise.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed or would change.
+    support: N/A
+    details:
+      - The module only reads; there is never a difference.
+  facts:
+    description: Returns facts that Ansible keeps for the host.
+    support: full
+author:
+  - The mlops.stack authors (@mlops-stack)
+"""
+
+EXAMPLES = r"""
+- name: Read the host
+  mlops.stack.host_facts:
+    paths:
+      - /var/lib/postgresql
+      - /var/lib/seaweedfs
+
+- name: Refuse a host with too little memory
+  ansible.builtin.assert:
+    that: common_host.memory_mb >= 2048
+    fail_msg: "{{ inventory_hostname }} has {{ common_host.memory_mb }} MiB of memory; 2048 MiB are needed."
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The facts, kept by Ansible for the host.
+  returned: always
+  type: dict
+  contains:
+    common_host:
+      description: Everything that was read.
+      returned: always
+      type: dict
+      contains:
+        os:
+          description: The operating system by C(id), C(version_id), C(codename) and C(name); unknown parts are empty.
+          returned: always
+          type: dict
+          sample: {id: debian, version_id: "13", codename: trixie, name: Debian GNU/Linux 13 (trixie)}
+        architecture:
+          description: The machine's architecture as the kernel names it.
+          returned: always
+          type: str
+          sample: x86_64
+        kernel:
+          description: The kernel's release.
+          returned: always
+          type: str
+          sample: 6.12.48+deb13-amd64
+        systemd:
+          description: Whether systemd runs the host.
+          returned: always
+          type: bool
+        python:
+          description: Major and minor version of the interpreter that ran the module.
+          returned: always
+          type: str
+          sample: "3.13"
+        system_python:
+          description: Major and minor version of C(/usr/bin/python3); null where it cannot be told.
+          returned: always
+          type: str
+          sample: "3.13"
+        cpus:
+          description:
+            - Processors that may be used, after CPU affinity and the limits of control groups (v1 and v2). Part of a
+              processor counts as one.
+          returned: always
+          type: int
+          sample: 2
+        memory_mb:
+          description: Memory in MiB that may be used, after the limits of control groups (v1 and v2).
+          returned: always
+          type: int
+          sample: 3915
+        hostname:
+          description: The host's own name.
+          returned: always
+          type: str
+          sample: node1
+        addresses:
+          description:
+            - IPv4 and IPv6 addresses under which others may reach the host, the default one first, without loopback,
+              link-local, temporary and deprecated ones.
+          returned: always
+          type: list
+          elements: str
+          sample: [192.0.2.10]
+        default_address:
+          description: The source address of the default route; null where there is none.
+          returned: always
+          type: str
+          sample: 192.0.2.10
+        packages:
+          description: Names of the installed Debian packages, sorted; empty on a system without dpkg.
+          returned: always
+          type: list
+          elements: str
+          sample: [postgresql-17, python3]
+        users:
+          description: Names of the accounts in C(/etc/passwd), sorted.
+          returned: always
+          type: list
+          elements: str
+          sample: [postgres, root]
+        envs:
+          description: Names of the folders in O(env_root) whose installation was completed, sorted.
+          returned: always
+          type: list
+          elements: str
+          sample: [mlflow-3.17.2-py3.13-1a2b3c4d5e6f]
+        disks:
+          description: Free space in MiB for each of O(paths), as an ordinary user may use it.
+          returned: always
+          type: dict
+          sample: {/var/lib/postgresql: 20480}
+        listeners:
+          description:
+            - Listening TCP sockets, sorted by port. An IPv4 address inside an IPv6 one is given as IPv4.
+          returned: always
+          type: list
+          elements: dict
+          contains:
+            address:
+              description: The address listened on; C(0.0.0.0) and C(::) mean every address.
+              returned: always
+              type: str
+            port:
+              description: The port listened on.
+              returned: always
+              type: int
+            pid:
+              description: The oldest process that holds the socket; null where only root may see that.
+              returned: always
+              type: int
+            process:
+              description: The name of that process.
+              returned: always
+              type: str
+            unit:
+              description: The systemd service that process belongs to.
+              returned: always
+              type: str
+          sample: [{address: 0.0.0.0, port: 5432, pid: 712, process: postgres, unit: postgresql@17-main.service}]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mlops.stack.plugins.module_utils.host.read import Host
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "paths": {"type": "list", "elements": "str", "default": []},
+            "env_root": {"type": "str", "default": "/opt/mlops-stack"},
+        },
+        supports_check_mode=True,
+    )
+    facts = Host().facts(module.params["paths"], module.params["env_root"])
+    module.exit_json(changed=False, ansible_facts={"common_host": facts})
+
+
+if __name__ == "__main__":
+    main()
