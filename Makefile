@@ -24,7 +24,7 @@ demo: setup ## three bare machines, the stack on them, a training run logged thr
 clean: ## remove all that the other commands made
 	@python3 testbed/testbed.py purge
 	@rm -rf .venv .build .ansible .cache .coverage .pytest_cache .ruff_cache tests/output
-	@rm -rf inventories/testbed/{hosts.yml,secrets}
+	@rm -rf inventories/testbed/{hosts.yml,.secrets}
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Clean. What stays: Debian packages that were installed (Docker with its service, mmdebstrap), and download caches in $$HOME."
 

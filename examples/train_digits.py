@@ -157,7 +157,7 @@ def new_run(mlflow, parts, mark: str):
     """Trains, logs and registers; gives the run's id, the model's version and its predictions."""
     from mlflow.models import infer_signature
 
-    train_x, valid_x, _, valid_y = parts
+    train_x, valid_x, _train_y, valid_y = parts
     # Tells the web pages that this is model training, and not GenAI.
     mlflow.set_experiment_tag("mlflow.experimentKind", "custom_model_development")
     with mlflow.start_run(run_name=f"mlp-{PARAMS['hidden_units']}", tags={FINGERPRINT: mark}) as run:
@@ -244,7 +244,7 @@ def work(force: bool) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--force", action="store_true", help="train again, even where a finished run exists")
     arguments = parser.parse_args()
     try:

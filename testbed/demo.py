@@ -101,7 +101,7 @@ def train(inventory: pathlib.Path) -> None:
 
 def read_client(inventory: pathlib.Path) -> dict[str, str]:
     """Return the variables that the playbook wrote for clients."""
-    path = inventory / "secrets" / "client.env"
+    path = inventory / ".secrets" / "client.env"
     if not path.exists():
         raise host.TestbedError(f"site.yml did not write {path}.")
     values = {}
@@ -119,7 +119,7 @@ def read_client(inventory: pathlib.Path) -> dict[str, str]:
 def print_card(inventory: pathlib.Path, seconds: float) -> None:
     """Print what the user needs from here on."""
     values = read_client(inventory)
-    password = inventory / "secrets" / "mlflow_client_password"
+    password = inventory / ".secrets" / "mlflow_client_password"
     with_path = password.relative_to(host.CLONE) if password.is_relative_to(host.CLONE) else password
     lines = [
         f"The stack runs ({seconds:.0f} s).",

@@ -30,7 +30,7 @@ notes:
 EXAMPLES = r"""
 - name: Show where the administrator's password comes from
   ansible.builtin.set_fact:
-    password: "{{ lookup('mlops.stack.secret', 'mlflow_admin_password', directory=inventory_dir ~ '/secrets') }}"
+    password: "{{ lookup('mlops.stack.secret', 'mlflow_admin_password', directory=inventory_dir ~ '/.secrets') }}"
   no_log: true
 """
 

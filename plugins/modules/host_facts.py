@@ -165,6 +165,12 @@ ansible_facts:
               description: The port listened on.
               returned: always
               type: int
+            user:
+              description:
+                - The account that opened the socket, by its name, or by its number where it has none. It is known even
+                  where the process is not.
+              returned: always
+              type: str
             pid:
               description: The oldest process that holds the socket; null where only root may see that.
               returned: always
@@ -177,11 +183,16 @@ ansible_facts:
               description: The systemd service that process belongs to.
               returned: always
               type: str
-          sample: [{address: 0.0.0.0, port: 5432, pid: 712, process: postgres, unit: postgresql@17-main.service}]
+          sample:
+            - address: 0.0.0.0
+              port: 5432
+              user: postgres
+              pid: 712
+              process: postgres
+              unit: postgresql@17-main.service
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mlops.stack.plugins.module_utils.host.read import Host
 
 

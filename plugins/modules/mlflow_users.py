@@ -14,7 +14,8 @@ description:
     server's REST API.
   - A password is compared by logging in with it, so a second call changes nothing.
   - Where the server verifies passwords from a cache (C(auth_cache_ttl_seconds)), it goes on accepting a user's old
-    password for as long as that, at most, after the password was changed. The new one works at once.
+    password for as long as that, at most, after the password was changed. The new one works at once. A change that is
+    undone within that time may be taken for none; it is found by a later call.
   - The server's own settings name the administrator's password only until that user exists. Where it was changed in
     the inventory later, O(env) and O(auth_uri) let this module set it through MLflow's own code.
 author:

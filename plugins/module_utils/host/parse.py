@@ -124,7 +124,7 @@ def unit_of(cgroup):
 def hex_address(text):
     """Return (address, port) of an entry such as 0100007F:1F90 in /proc/net/tcp or tcp6."""
     address, sign, port = text.partition(":")
-    words = [int(address[start:start + 8], 16) for start in range(0, len(address), 8)]
+    words = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
     packed = struct.pack("=%dI" % len(words), *words)
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
     plain = socket.inet_ntop(family, packed)
@@ -132,13 +132,13 @@ def hex_address(text):
 
 
 def listening(text):
-    """Return [(address, port, inode)] of the listening sockets in a /proc/net/tcp or tcp6."""
+    """Return [(address, port, inode, uid)] of the listening sockets in a /proc/net/tcp or tcp6."""
     found = []
     for line in text.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 9 and fields[3] == TCP_LISTEN:
             address, port = hex_address(fields[1])
-            found.append((address, port, fields[9]))
+            found.append((address, port, fields[9], fields[7]))
     return found
 
 
@@ -151,8 +151,9 @@ def installed_packages(*texts):
             if name:
                 status = _field(stanza, b"Status: ").rpartition(b" ")[2]
                 states[name, _field(stanza, b"Architecture: ")] = status
-    return sorted({name.decode("ascii", "replace") for (name, _arch), status in states.items()
-                   if status in INSTALLED_STATES})
+    return sorted(
+        {name.decode("ascii", "replace") for (name, _arch), status in states.items() if status in INSTALLED_STATES}
+    )
 
 
 def _field(stanza, key):
@@ -168,8 +169,16 @@ def _field(stanza, key):
 
 def account_names(passwd):
     """Return the sorted names of the accounts in an /etc/passwd."""
-    return sorted({line.partition(":")[0] for line in passwd.splitlines()
-                   if ":" in line and line[0] not in "#+-:"})
+    return sorted({line.partition(":")[0] for line in passwd.splitlines() if ":" in line and line[0] not in "#+-:"})
+
+
+def account_of(passwd, uid):
+    """Return the name of the account with a uid (both as text) in an /etc/passwd; the uid where there is none."""
+    for line in passwd.splitlines():
+        fields = line.split(":")
+        if fields[2:3] == [uid]:
+            return fields[0]
+    return uid
 
 
 def netlink_addresses(data):
@@ -183,7 +192,7 @@ def netlink_addresses(data):
         if length < 16 or kind in (NETLINK_DONE, NETLINK_ERROR):
             return found, True
         if kind == NEW_ADDRESS:
-            address = _netlink_address(data[offset + 16:offset + length])
+            address = _netlink_address(data[offset + 16 : offset + length])
             if address:
                 found.append(address)
         offset += (length + 3) & ~3
@@ -199,7 +208,7 @@ def _netlink_address(body):
         size, kind = struct.unpack_from("=HH", body, offset)
         if size < 4:
             break
-        attributes[kind] = body[offset + 4:offset + size]
+        attributes[kind] = body[offset + 4 : offset + size]
         offset += (size + 3) & ~3
     flags = struct.unpack("=I", attributes[ATTRIBUTE_FLAGS])[0] if ATTRIBUTE_FLAGS in attributes else flags
     if family == socket.AF_INET6 and flags & UNUSABLE_IPV6:
@@ -213,4 +222,6 @@ def _netlink_address(body):
 
 def is_local(address):
     """Tell whether nobody but this host, or nobody beyond its cable, can reach the address."""
-    return address.startswith(("127.", "169.254.", "fe8", "fe9", "fea", "feb")) or address in ("::1", "0.0.0.0", "::")
+    first = address.partition(":")[0]
+    return (address.startswith(("127.", "169.254.")) or address in ("::1", "0.0.0.0", "::")
+            or (len(first) == 4 and first.startswith(("fe8", "fe9", "fea", "feb"))))

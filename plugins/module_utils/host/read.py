@@ -82,35 +82,44 @@ class Host:
         paths = parse.cgroup_paths(self.text("/proc/1/cgroup"))
         folders = []
         for controller in ("memory", "cpu"):
-            folders += ["/sys/fs/cgroup/" + controller + group
-                        for group in parse.cgroup_ancestors(paths.get(controller, ""))]
+            folders += [
+                "/sys/fs/cgroup/" + controller + group for group in parse.cgroup_ancestors(paths.get(controller, ""))
+            ]
         folders += ["/sys/fs/cgroup" + group for group in parse.cgroup_ancestors(paths.get("", ""))]
         return [limit for limit in map(read, folders) if limit is not None]
 
     def memory_mb(self):
         """Return the MiB of memory that the host, or the container that it is, may use."""
-        limits = self.cgroup_limits(lambda folder: parse.memory_limit(
-            self.text(folder + "/memory.max") or self.text(folder + "/memory.limit_in_bytes")))
+        limits = self.cgroup_limits(
+            lambda folder: parse.memory_limit(
+                self.text(folder + "/memory.max") or self.text(folder + "/memory.limit_in_bytes")
+            )
+        )
         total = parse.total_memory(self.text("/proc/meminfo"))
         return min(limits + [total] if total else limits, default=0) // MEBIBYTE
 
     def cpus(self):
         """Return how many processors this host, or the container that it is, may use; parts count as one."""
-        limits = self.cgroup_limits(lambda folder: parse.cpu_limit_v2(
-            self.text(folder + "/cpu.max")) or parse.cpu_limit_v1(
-                self.text(folder + "/cpu.cfs_quota_us"), self.text(folder + "/cpu.cfs_period_us")))
+        limits = self.cgroup_limits(
+            lambda folder: (
+                parse.cpu_limit_v2(self.text(folder + "/cpu.max"))
+                or parse.cpu_limit_v1(self.text(folder + "/cpu.cfs_quota_us"), self.text(folder + "/cpu.cfs_period_us"))
+            )
+        )
         return max(1, math.ceil(min(limits + [usable_cpus()])))
 
     def packages(self):
         """Return the names of the installed Debian packages; none on a system without dpkg."""
         updates = [name for name in self.names("/var/lib/dpkg/updates") if name.isdigit()]
         return parse.installed_packages(
-            self.data("/var/lib/dpkg/status"), *[self.data("/var/lib/dpkg/updates/" + name) for name in updates])
+            self.data("/var/lib/dpkg/status"), *[self.data("/var/lib/dpkg/updates/" + name) for name in updates]
+        )
 
     def environments(self, env_root, marker):
         """Return the names of the Python environments whose installation was completed."""
-        return [name for name in self.names(env_root)
-                if os.path.isfile("%s%s/%s/%s" % (self.root, env_root, name, marker))]
+        return [
+            name for name in self.names(env_root) if os.path.isfile("%s%s/%s/%s" % (self.root, env_root, name, marker))
+        ]
 
     def free_mb(self, path):
         """Return the MiB free for ordinary users where the path is or would be."""
@@ -126,18 +135,22 @@ class Host:
     def listeners(self):
         """Return the listening TCP sockets, each with the process and the unit that holds it where that can be seen."""
         sockets = parse.listening(self.text("/proc/net/tcp")) + parse.listening(self.text("/proc/net/tcp6"))
-        owners = self.owners({inode for _address, _port, inode in sockets})
+        owners = self.owners({inode for _address, _port, inode, _uid in sockets})
         found = []
-        for address, port, inode in sorted(sockets, key=lambda item: (item[1], item[0])):
+        passwd = self.text("/etc/passwd")
+        for address, port, inode, uid in sorted(sockets, key=lambda item: (item[1], item[0])):
             pid = owners.get(inode)
             folder = "/proc/%s" % pid
-            found.append({
-                "address": address,
-                "port": port,
-                "pid": pid,
-                "process": (self.text(folder + "/comm").strip() or None) if pid else None,
-                "unit": parse.unit_of(self.text(folder + "/cgroup")) if pid else None,
-            })
+            found.append(
+                {
+                    "address": address,
+                    "port": port,
+                    "user": parse.account_of(passwd, uid),
+                    "pid": pid,
+                    "process": (self.text(folder + "/comm").strip() or None) if pid else None,
+                    "unit": parse.unit_of(self.text(folder + "/cgroup")) if pid else None,
+                }
+            )
         return found
 
     def owners(self, inodes):

@@ -56,6 +56,11 @@ def secret(name, value):
             "common_secrets.%s: has %d characters, at least %d are needed: choose a longer one, or leave it out to "
             "have one generated." % (name, len(value), MINIMUM_SECRET_LENGTH)
         ]
+    if name.startswith("mlflow_") and not value.isascii():
+        return [
+            "common_secrets.%s: has a character outside ASCII, with which MLflow cannot transfer artifacts: use letters, "
+            "digits and ASCII punctuation." % name
+        ]
     if not value.isprintable():
         return ["common_secrets.%s: has a line break or another control character: remove it." % name]
     return []

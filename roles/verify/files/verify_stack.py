@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The acceptance check of a running stack, in three phases, so that services can be restarted in between.
 
   log    what must be refused is refused; a run, a 64 MB artifact and a model version are logged and read back
@@ -61,7 +61,7 @@ def loss(step):
 def write_payload(path, size_mb):
     digest = hashlib.sha256()
     with open(path, "wb") as stream:
-        for _ in range(size_mb):
+        for _mebibyte in range(size_mb):
             chunk = os.urandom(CHUNK)
             digest.update(chunk)
             stream.write(chunk)
@@ -303,7 +303,7 @@ def say(function):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("phase", choices=["log", "check", "clean"])
     parser.add_argument("--state", required=True, help="file that keeps what was made, between the phases")
     parser.add_argument("--size-mb", type=int, default=64, help="size of the artifact in MiB")

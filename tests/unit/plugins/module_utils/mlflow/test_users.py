@@ -45,7 +45,7 @@ class FakeServer:
     def __init__(self):
         self.users = {"admin": [ADMIN, True, {}]}
         self.experiments = {"digits": "7"}
-        self.fault = None
+        self.faults = []
         self.calls = []
         self.closed = 0
 
@@ -60,8 +60,8 @@ class FakeServer:
         self.closed += 1
 
     def request(self, login, method, path, **fields):
-        if self.fault:
-            raise self.fault
+        for fault in self.faults:
+            raise fault
         known = self.users.get(login[0])
         if known is None or known[0] != login[1]:
             raise Refused("You are not authenticated.", 401)
@@ -229,7 +229,7 @@ def test_plan_faults(server):
     ],
 )
 def test_refusals(server, error, words, retry):
-    server.fault = error
+    server.faults = [error]
     with pytest.raises(Failure, match=words) as caught:
         run(server)
     assert caught.value.result["phase"] == "request"
@@ -238,7 +238,7 @@ def test_refusals(server, error, words, retry):
 
 
 def test_unreachable(server):
-    server.fault = Unreachable("MLflow cannot be reached")
+    server.faults = [Unreachable("MLflow cannot be reached")]
     with pytest.raises(Failure, match="cannot be reached") as caught:
         run(server)
     assert caught.value.result["phase"] == "connect"

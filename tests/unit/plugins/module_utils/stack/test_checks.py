@@ -40,6 +40,7 @@ def test_bucket_name_refused(name):
         ("database_pasword", "x" * 20, "'database_pasword' is no secret of the stack"),
         ("database_password", 123456789012, "must be text"),
         ("database_password", "short", "has 5 characters, at least 12 are needed"),
+        ("mlflow_client_password", "pässword is long", "outside ASCII"),
         ("database_password", "twelve chars\nand more", "line break"),
     ],
 )

@@ -1,0 +1,58 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bare node of the testbed, and the modules run on it as users run them: by Ansible, over SSH, with sudo."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+CLONE = pathlib.Path(__file__).resolve().parents[3]
+TESTBED = [sys.executable, str(CLONE / "testbed" / "testbed.py")]
+NAME = "itest"
+ENVIRONMENT = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_PIPELINING": "true"}
+
+
+class Node:
+    def __init__(self, inventory):
+        self.inventory = inventory
+
+    def ansible(self, module, arguments, *options):
+        program = pathlib.Path(sys.executable).parent / "ansible"
+        argv = [program, "-i", self.inventory, "n1", "--become", "-m", module, "-a", json.dumps(arguments), *options]
+        return subprocess.run(
+            argv, cwd=CLONE, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=900
+        ).stdout
+
+    def module(self, name, arguments, check=False):
+        """The result of one of the collection's modules."""
+        said = self.ansible(f"mlops.stack.{name}", arguments, *(["--check"] if check else []))
+        assert "=> {" in said, said
+        return json.loads("{" + said.partition("=> {")[2])
+
+    def shell(self, text, fails=False):
+        """What a shell script says on the node; it must succeed, unless it is said to fail."""
+        said = self.ansible("ansible.builtin.shell", {"cmd": text, "executable": "/bin/bash"})
+        head, _separator, output = said.partition(" >>\n")
+        assert " | rc=" in head, said
+        assert head.endswith("rc=0") is not fails, said
+        return output.rstrip("\n")
+
+    def write(self, path, text):
+        said = self.ansible("ansible.builtin.copy", {"dest": path, "content": text})
+        assert " => {" in said and "FAILED" not in said, said
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory):
+    inventory = tmp_path_factory.mktemp("node") / "hosts.yml"
+    up = [*TESTBED, "up", "--name", NAME, "--node", "n1:trixie", "--inventory", str(inventory)]
+    subprocess.run(up, check=True, timeout=600)
+    yield Node(inventory)
+    subprocess.run([*TESTBED, "down", "--name", NAME], check=True, timeout=120)

@@ -1,0 +1,216 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+from ansible_collections.mlops.stack.plugins.module_utils.host import parse
+
+DEBIAN = """PRETTY_NAME="Debian GNU/Linux 13 (trixie)"
+NAME="Debian GNU/Linux"
+# VERSION_ID="12"
+VERSION_ID="13"
+
+VERSION_CODENAME=trixie
+ID=debian
+"""
+UBUNTU = 'NAME=\'Ubuntu\'\nVERSION_ID="24.04"\nUBUNTU_CODENAME=noble\nID=ubuntu\nHOME_URL="\\$x"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (DEBIAN, ("debian", "13", "trixie", "Debian GNU/Linux 13 (trixie)")),
+        (UBUNTU, ("ubuntu", "24.04", "noble", "Ubuntu")),
+        ("", ("linux", "", "", "Linux")),
+    ],
+)
+def test_os_release(text, expected):
+    assert tuple(parse.os_release(text).values()) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "version"),
+    [("python3.13", "3.13"), ("/usr/bin/python3.11", "3.11"), ("python3", None), ("", None), ("python3.x", None)],
+)
+def test_python_version(target, version):
+    assert parse.python_version(target) == version
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("MemTotal:  2048 kB\nMemFree: 1 kB\n", 2048 * 1024),
+        ("MemFree: 1 kB\nMemTotal: 1 kB\n", 1024),
+        ("MemTotal: many\n", None),
+        ("MemTotal:\n", None),
+        ("MemTotal\n", None),
+        ("", None),
+    ],
+)
+def test_total_memory(text, size):
+    assert parse.total_memory(text) == size
+
+
+def test_cgroup_paths():
+    text = "12:cpu,cpuacct:/a\n1:name=systemd:/b:c\nnonsense\n0::/d\n"
+    assert parse.cgroup_paths(text) == {"cpu": "/a", "cpuacct": "/a", "name=systemd": "/b:c", "": "/d"}
+
+
+@pytest.mark.parametrize(
+    ("path", "ancestors"),
+    [("/a/b", ["/a/b", "/a", ""]), ("/", [""]), ("", [""]), ("/../../a/./b", ["/a/b", "/a", ""])],
+)
+def test_cgroup_ancestors(path, ancestors):
+    assert parse.cgroup_ancestors(path) == ancestors
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [("1048576\n", 1048576), ("max\n", None), ("9223372036854771712\n", None), ("", None)]
+)
+def test_memory_limit(text, limit):
+    assert parse.memory_limit(text) == limit
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [("150000 100000\n", 1.5), ("max 100000\n", None), ("", None), ("100000 0", None)]
+)
+def test_cpu_limit_v2(text, limit):
+    assert parse.cpu_limit_v2(text) == limit
+
+
+@pytest.mark.parametrize(
+    ("quota", "period", "limit"),
+    [("200000\n", "100000\n", 2.0), ("-1\n", "100000\n", None), ("0", "100000", None), ("1", "", None)],
+)
+def test_cpu_limit_v1(quota, period, limit):
+    assert parse.cpu_limit_v1(quota, period) == limit
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("0::/system.slice/mlflow.service\n", "mlflow.service"),
+        ("0::/docker/abc/system.slice/postgresql@17-main.service/child\n", "postgresql@17-main.service"),
+        ("5:cpu:/system.slice/docker.service\n1:name=systemd:/system.slice/a.service\n0::/x\n", "a.service"),
+        ("0::/user.slice/user-0.slice/user@0.service/app.slice/web.service\n", "web.service"),
+        ("0::/user.slice\n", None),
+        ("", None),
+    ],
+)
+def test_unit_of(text, unit):
+    assert parse.unit_of(text) == unit
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "expected"),
+    [
+        (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+        (socket.AF_INET, "0.0.0.0", "0.0.0.0"),
+        (socket.AF_INET6, "::", "::"),
+        (socket.AF_INET6, "2001:db8::7", "2001:db8::7"),
+        (socket.AF_INET6, "::ffff:192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_hex_address(family, address, expected):
+    packed = socket.inet_pton(family, address)
+    words = struct.unpack("=%dI" % (len(packed) // 4), packed)
+    assert parse.hex_address("".join("%08X" % word for word in words) + ":1538") == (expected, 5432)
+
+
+def tcp(state, inode, uid=0):
+    address = "%08X" % struct.unpack("=I", socket.inet_aton("127.0.0.1"))
+    fields = ["0:", address + ":1538", "00000000:0000", state, "0:0", "00:0", "0", str(uid), "0", inode, "1"]
+    return "  " + " ".join(fields) + "\n"
+
+
+def test_listening():
+    text = "  sl  local_address ...\n" + tcp("0A", "77", 7) + tcp("01", "78") + "  1: short\n"
+    assert parse.listening(text) == [("127.0.0.1", 5432, "77", "7")]
+    assert parse.listening("") == []
+
+
+def test_installed_packages():
+    status = (
+        b"Package: b\nStatus: install ok installed\nArchitecture: amd64\nDescription: x\n Package: y\n\n"
+        b"Package: b\nStatus: install ok installed\nArchitecture: i386\n\n"
+        b"Package: gone\nStatus: deinstall ok config-files\nArchitecture: all\n\n"
+        b"Source: x\nPackage: a\nStatus: install ok triggers-pending\nArchitecture: all\n\n"
+        b"Package: half\nStatus: install ok unpacked\nArchitecture: all\n\n"
+        b"\nnonsense"
+    )
+    assert parse.installed_packages(status) == ["a", "b"]
+    update = b"Package: half\nStatus: install ok installed\nArchitecture: all"
+    removal = b"Package: a\nArchitecture: all\nStatus: deinstall ok config-files"
+    assert parse.installed_packages(status, update, removal) == ["b", "half"]
+    assert parse.installed_packages(b"") == []
+
+
+PASSWD = "root:x:0:0:root:/root:/bin/sh\npostgres:x:7:7::/:/bin/false\n\n#off:x:8:8\n+nis::9\nbroken\n"
+
+
+def test_account_names():
+    assert parse.account_names(PASSWD) == ["postgres", "root"]
+
+
+@pytest.mark.parametrize(("uid", "name"), [("0", "root"), ("7", "postgres"), ("64055", "64055")])
+def test_account_of(uid, name):
+    assert parse.account_of(PASSWD, uid) == name
+
+
+def attribute(kind, data):
+    size = 4 + len(data)
+    return struct.pack("=HH", size, kind) + data + bytes(-size % 4)
+
+
+def message(kind, body):
+    size = 16 + len(body)
+    return struct.pack("=IHHII", size, kind, 0, 1, 0) + body + bytes(-size % 4)
+
+
+def address(text, scope=0, flags=0, family=None, *attributes):
+    version = socket.AF_INET6 if ":" in text else socket.AF_INET
+    packed = socket.inet_pton(version, text)
+    body = struct.pack("=BBBBI", family or version, 24, flags, scope, 2)
+    return message(20, body + b"".join(attributes or [attribute(1, packed)]))
+
+
+DONE = message(3, bytes(4))
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (address("192.0.2.7"), ["192.0.2.7"]),
+        (address("fd00::7", 200), ["fd00::7"]),
+        (address("192.0.2.7") + address("192.0.2.8"), ["192.0.2.7", "192.0.2.8"]),
+        (address("127.0.0.1", 254), []),
+        (address("127.0.0.1", 0), []),
+        (address("fe80::1", 253), []),
+        (address("2001:db8::1", 0, 0x20), []),
+        (address("192.0.2.7", 0, 0x01), ["192.0.2.7"]),
+        (address("192.0.2.7", 0, 0, 99), []),
+        (address("2001:db8::1", 0, 0, None, attribute(8, struct.pack("=I", 0x01))), []),
+        # Point to point: the peer's address comes first, this host's own one is called local.
+        (
+            address("192.0.2.7", 0, 0, None, attribute(1, bytes(4)), attribute(2, socket.inet_aton("192.0.2.9"))),
+            ["192.0.2.9"],
+        ),
+        (address("192.0.2.7", 0, 0, None, attribute(3, b"eth0\0")), []),
+        (address("192.0.2.7", 0, 0, None, struct.pack("=HH", 0, 1)), []),
+        (message(16, bytes(8)), []),
+        (b"", []),
+    ],
+)
+def test_netlink_addresses(data, found):
+    assert parse.netlink_addresses(data) == (found, False)
+    assert parse.netlink_addresses(data + DONE) == (found, True)
+
+
+@pytest.mark.parametrize("data", [message(2, bytes(4)), bytes(16)])
+def test_netlink_ends_with_an_error(data):
+    assert parse.netlink_addresses(data) == ([], True)
