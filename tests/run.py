@@ -48,7 +48,7 @@ STAGES = (
     Stage("package", ((PYTHON, "tests/package.py"),)),
     Stage("integration", (("pytest", "--quiet", "tests/integration"),), needs_nodes=True),
     Stage("molecule", (("molecule", "test", "--all", "--report"),), needs_nodes=True),
-    Stage("demo", ((PYTHON, "tests/demo.py"),), needs_nodes=True),
+    Stage("demo", ((PYTHON, "tests/acceptance.py"),), needs_nodes=True),
 )
 
 

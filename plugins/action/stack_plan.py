@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.mlops.stack.plugins.module_utils.stack import plan, variables
 
 

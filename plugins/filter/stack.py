@@ -8,7 +8,6 @@ import glob
 import os
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.mlops.stack.plugins.module_utils.stack import checks
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -46,7 +46,6 @@ import os
 from ansible.errors import AnsibleLookupError
 from ansible.module_utils.common.text.converters import to_native
 from ansible.plugins.lookup import LookupBase
-
 from ansible_collections.mlops.stack.plugins.module_utils.stack import secrets
 
 
@@ -60,8 +59,7 @@ class LookupModule(LookupBase):
         directory = os.path.expanduser(self.get_option("directory"))
         try:
             return [
-                secrets.find(name, given, directory, generate=not variables.get("ansible_check_mode"))
-                for name in terms
+                secrets.find(name, given, directory, generate=not variables.get("ansible_check_mode")) for name in terms
             ]
         except secrets.SecretError as error:
             raise AnsibleLookupError(to_native(error)) from error

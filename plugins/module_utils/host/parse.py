@@ -223,5 +223,8 @@ def _netlink_address(body):
 def is_local(address):
     """Tell whether nobody but this host, or nobody beyond its cable, can reach the address."""
     first = address.partition(":")[0]
-    return (address.startswith(("127.", "169.254.")) or address in ("::1", "0.0.0.0", "::")
-            or (len(first) == 4 and first.startswith(("fe8", "fe9", "fea", "feb"))))
+    return (
+        address.startswith(("127.", "169.254."))
+        or address in ("::1", "0.0.0.0", "::")
+        or (len(first) == 4 and first.startswith(("fe8", "fe9", "fea", "feb")))
+    )

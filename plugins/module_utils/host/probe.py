@@ -15,6 +15,8 @@ from ansible_collections.mlops.stack.plugins.module_utils.host.sources import ma
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "socks": 1080, "socks4": 1080}
 # What a proxy says when it wants a password, or when it does not reach what lies behind it itself.
 PROXY_FAILURES = (407, 502, 503, 504)
+UNUSABLE = "its URL, or that of its proxy, cannot be used"
+LARGEST_PORT = 65535
 
 
 def explain(error, timeout):
@@ -55,12 +57,14 @@ class Probe:
     def port(self, host, port):
         """A connection that is accepted or refused shows that packets go there and come back."""
         try:
+            if not 0 < port <= LARGEST_PORT:
+                raise ValueError(port)
             self._connect(host, port)
         except ConnectionRefusedError:
             return True, ""
         except OSError as error:
             return False, explain(error, self.timeout)
-        except (ValueError, OverflowError):
+        except ValueError:
             return False, "there can be no such name or port"
         return True, ""
 
@@ -85,11 +89,14 @@ class Probe:
             target = urlsplit(url)
             via = urlsplit(proxy if "://" in proxy else "http://" + proxy) if proxy else None
             status = self._ask(target, via, ca_bundle)
-        except (ValueError, KeyError, http.client.InvalidURL):
-            return False, "its URL, or that of its proxy, cannot be used"
+        except http.client.InvalidURL:
+            return False, UNUSABLE
         except (OSError, http.client.HTTPException) as error:
             reason = explain(error, self.timeout)
             return False, "proxy %s: %s" % (masked(proxy), reason) if proxy else reason
+        except (ValueError, KeyError):
+            # Only now: an untrusted certificate is also a ValueError.
+            return False, UNUSABLE
         if via and status in PROXY_FAILURES:
             return False, "proxy %s: it answers with status %d" % (masked(proxy), status)
         return True, ""

@@ -53,9 +53,7 @@ def of_host(name, variables, facts):
     """
     reached_at = variables.get("ansible_host") or name
     seen = facts or {}
-    private = (
-        variables.get("common_private_address") or usable(seen.get("default_address")) or usable(reached_at)
-    )
+    private = variables.get("common_private_address") or usable(seen.get("default_address")) or usable(reached_at)
     public = variables.get("common_public_address") or usable(reached_at) or private
     names = list(variables.get("common_public_names") or [])
     if is_name(variables.get("ansible_host")):

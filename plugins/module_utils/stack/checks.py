@@ -58,8 +58,8 @@ def secret(name, value):
         ]
     if name.startswith("mlflow_") and not value.isascii():
         return [
-            "common_secrets.%s: has a character outside ASCII, with which MLflow cannot transfer artifacts: use letters, "
-            "digits and ASCII punctuation." % name
+            "common_secrets.%s: has a character outside ASCII, with which MLflow cannot transfer artifacts: use "
+            "letters, digits and ASCII punctuation." % name
         ]
     if not value.isprintable():
         return ["common_secrets.%s: has a line break or another control character: remove it." % name]
@@ -224,18 +224,25 @@ def host(name, facts, services, needed_memory_mb, minimum_disk):
     return problems
 
 
+def belongs_to(listener, service):
+    """Whether a listening socket is that service's own."""
+    if listener.get("unit"):
+        return listener["unit"].startswith(v.SERVICE_UNITS[service])
+    return listener.get("pid") is None and listener.get("user") == v.SERVICE_ACCOUNTS[service]
+
+
 def occupied_ports(name, listeners, wanted):
     """Sentences about ports that some other program already holds.
 
-    :param listeners: list of dicts with ``port``, ``process``, ``pid`` and ``unit``.
-    :param wanted: dict of port to (variable, prefix of the unit that may hold it).
+    :param listeners: list of dicts with ``port``, ``process``, ``pid``, ``unit`` and ``user``.
+    :param wanted: dict of port to (variable, service that may hold it).
     """
     problems = []
     for listener in sorted(listeners, key=lambda entry: entry["port"]):
-        variable, unit = wanted.pop(listener["port"], (None, None))
-        if variable is None or str(listener.get("unit") or "").startswith(unit):
+        variable, service = wanted.pop(listener["port"], (None, None))
+        if variable is None or belongs_to(listener, service):
             continue
-        holder = listener.get("process") or "an unknown process"
+        holder = listener.get("process") or "a process of %s" % (listener.get("user") or "an unknown account")
         if listener.get("pid"):
             holder += " (process %s)" % listener["pid"]
         problems.append(

@@ -37,18 +37,18 @@ def services_of(host, groups):
 
 def is_up(facts, service):
     """Whether a service of the stack was listening when the host was looked at."""
-    return any(str(entry.get("unit") or "").startswith(v.SERVICE_UNITS[service]) for entry in facts["listeners"])
+    return any(checks.belongs_to(entry, service) for entry in facts["listeners"])
 
 
 def wanted_ports(services, values):
-    """Ports a host must have free for its services, with the variable to change and the unit that may hold them."""
+    """Ports a host must have free for its services, with the variable to change and the service that may hold them."""
     wanted = {}
     for service in services:
         for name in v.DEFAULTS[service]:
             if name.endswith("_port"):
-                wanted[values[name]] = (name, v.SERVICE_UNITS[service])
+                wanted[values[name]] = (name, service)
                 if service == "seaweedfs":
-                    wanted[values[name] + v.SEAWEEDFS_GRPC_OFFSET] = (name, v.SERVICE_UNITS[service])
+                    wanted[values[name] + v.SEAWEEDFS_GRPC_OFFSET] = (name, service)
     return wanted
 
 
@@ -90,9 +90,7 @@ def make(groups, group_names, hosts, secrets):
     """
     values = effective(groups, hosts)
     problems = checks.settings(values)
-    problems += checks.groups(
-        groups, group_names, values["mlflow_server_backend"], values["mlflow_server_artifacts"]
-    )
+    problems += checks.groups(groups, group_names, values["mlflow_server_backend"], values["mlflow_server_artifacts"])
     for name, value in secrets.items():
         problems += checks.secret(name, value)
     if not problems:
@@ -149,6 +147,8 @@ def compose(groups, values, reached, workers):
     first = groups["mlflow"][0]
     port = values["mlflow_server_port"]
 
+    clients = [reached[host]["private"] for host in groups["mlflow"]] + values["postgres_client_networks"]
+
     def private(host):
         return reached[host]["private"] if host else None
 
@@ -165,10 +165,7 @@ def compose(groups, values, reached, workers):
             "port": values["postgres_port"],
             "database": values["mlflow_server_database"],
             "user": values["mlflow_server_database_user"],
-            "client_networks": [
-                addresses.network(client)
-                for client in [*(reached[host]["private"] for host in groups["mlflow"]), *values["postgres_client_networks"]]
-            ],
+            "client_networks": [addresses.network(client) for client in clients],
             "settings": {},
         },
         "s3": {

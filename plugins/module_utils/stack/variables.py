@@ -70,9 +70,11 @@ DISK_NEEDED = {
     "mlflow": {"/opt/mlops-stack": 3072},
 }
 
-#: The unit whose listener shows that a service was brought up before.
+#: Whose listener shows that a service was brought up before: its unit, and the account it runs as where the host does
+#: not let root look into other accounts' processes.
 SERVICE_UNITS = {
     "postgres": "postgresql@",
     "seaweedfs": "seaweedfs-",
     "mlflow": "mlflow.service",
 }
+SERVICE_ACCOUNTS = {"postgres": "postgres", "seaweedfs": "seaweedfs", "mlflow": "mlflow"}

@@ -227,3 +227,11 @@ def test_addresses(machine):
     assert host(machine, {}, answers).addresses("192.0.2.7") == ["192.0.2.7", "192.0.2.8"]
     assert host(machine).addresses("192.0.2.7") == ["192.0.2.7"]
     assert host(machine).addresses(None) == []
+
+
+def test_no_process_is_looked_at_once_all_owners_are_known(machine):
+    machine("/proc/net/tcp", HEADER + tcp(22, 12))
+    process(machine, 200, "sshd", "ssh.service", 12)
+    process(machine, 201, "other", "other.service", 12)
+    (entry,) = host(machine).listeners()
+    assert entry["pid"] == 200

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.mlops.stack.plugins.module_utils.stack import checks, plan
 
 NAMES = {"postgres": "postgres", "seaweedfs": "seaweedfs", "mlflow": "mlflow"}
@@ -144,18 +143,24 @@ def test_occupied_ports_name_the_holder():
     listeners = [
         {"port": 5000, "process": "gunicorn", "pid": 7, "unit": None},
         {"port": 5432, "process": "postgres", "pid": 8, "unit": "postgresql@17-main.service"},
-        {"port": 8333, "process": None, "pid": None, "unit": None},
-        {"port": 8333, "process": None, "pid": None, "unit": None},
+        {"port": 8333, "process": None, "pid": None, "unit": None, "user": "nobody"},
+        {"port": 8333, "process": None, "pid": None, "unit": None, "user": "nobody"},
+        {"port": 8888, "process": None, "pid": None, "unit": None, "user": "seaweedfs"},
+        {"port": 9333, "process": None, "pid": None, "unit": None},
         {"port": 22, "process": "sshd", "pid": 1, "unit": "ssh.service"},
     ]
     wanted = {
-        5000: ("mlflow_server_port", "mlflow.service"),
-        5432: ("postgres_port", "postgresql@"),
-        8333: ("seaweedfs_cluster_s3_port", "seaweedfs-"),
+        5000: ("mlflow_server_port", "mlflow"),
+        5432: ("postgres_port", "postgres"),
+        8333: ("seaweedfs_cluster_s3_port", "seaweedfs"),
+        8888: ("seaweedfs_cluster_filer_port", "seaweedfs"),
+        9333: ("seaweedfs_cluster_master_port", "seaweedfs"),
     }
     assert checks.occupied_ports("vm", listeners, wanted) == [
         "vm: port 5000 is held by gunicorn (process 7): stop it, or set mlflow_server_port to a free port.",
-        "vm: port 8333 is held by an unknown process: stop it, or set seaweedfs_cluster_s3_port to a free port.",
+        "vm: port 8333 is held by a process of nobody: stop it, or set seaweedfs_cluster_s3_port to a free port.",
+        "vm: port 9333 is held by a process of an unknown account: stop it, or set seaweedfs_cluster_master_port to a "
+        "free port.",
     ]
 
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.mlops.stack.plugins.module_utils.stack import plan
 
 NAMES = {"postgres": "postgres", "seaweedfs": "seaweedfs", "mlflow": "mlflow"}

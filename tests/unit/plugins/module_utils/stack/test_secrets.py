@@ -4,7 +4,6 @@ from __future__ import annotations
 import stat
 
 import pytest
-
 from ansible_collections.mlops.stack.plugins.module_utils.stack import secrets
 
 

@@ -2,17 +2,14 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.mlops.stack.plugins.module_utils.stack import text
 
 DATABASE = {"host": "10.0.0.1", "port": 5432, "database": "mlflow", "user": "mlflow"}
 
 
 def test_systemd_environment():
-    variables = {"A": "plain", "B": 5, "C": True, "D": None, "E": 'a"b\\c$d`e#f %g\'h'}
-    assert text.systemd_environment(variables) == (
-        'A="plain"\nB="5"\nC="true"\nE="a\\"b\\\\c\\$d\\`e#f %g\'h"\n'
-    )
+    variables = {"A": "plain", "B": 5, "C": True, "D": None, "E": "a\"b\\c$d`e#f %g'h"}
+    assert text.systemd_environment(variables) == ('A="plain"\nB="5"\nC="true"\nE="a\\"b\\\\c\\$d\\`e#f %g\'h"\n')
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\rb"])

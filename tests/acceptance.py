@@ -1,13 +1,15 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Run the demonstration on nodes of its own: once, again without a change, and the acceptance check on the result.
 
-    .venv/bin/python tests/demo.py
+    .venv/bin/python tests/acceptance.py
 
 A demonstration that the user has running is not touched: names, inventory and passwords are others.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import pathlib
 import re
 import shutil
@@ -16,6 +18,10 @@ import sys
 
 import sanity
 
+sys.path.insert(0, str(sanity.CLONE / "testbed"))
+import demo
+
+BIN = pathlib.Path(sys.executable).parent
 INVENTORY = sanity.CLONE / ".build" / "test" / "inventory"
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s", re.MULTILINE)
 
@@ -23,15 +29,38 @@ RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s", re.MULTILINE)
 def main() -> int:
     """Return 0 when everything held."""
     copy_inventory()
-    demo = [sys.executable, "testbed/demo.py", "--name", "test", "--inventory", str(INVENTORY)]
-    run(demo)
-    changed = [f"{name} ({count})" for name, count in RECAP.findall(run(demo)) if count != "0"]
+    command = [sys.executable, "testbed/demo.py", "--name", "test", "--inventory", str(INVENTORY)]
+    run(command)
+    changed = [f"{name} ({count})" for name, count in RECAP.findall(run(command)) if count != "0"]
     if changed:
         print(f"The second demonstration changed something on {', '.join(changed)}; it may not.")
         return 1
-    playbook = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
+    playbook = str(BIN / "ansible-playbook")
     run([playbook, "playbooks/verify.yml", "-i", str(INVENTORY)])
+    strange = sorted(set(hosts_of_inventory()) - set(demo.LAYOUT.values()))
+    if strange:
+        print(f"Ansible reads {len(strange)} more hosts out of the inventory's folder, secrets perhaps.")
+        return 1
+    look_with_a_browser()
     return 0
+
+
+def hosts_of_inventory() -> list[str]:
+    """Return the hosts that Ansible finds in the inventory's folder, generated files included."""
+    command = [str(BIN / "ansible-inventory"), "--list", "-i", str(INVENTORY)]
+    listing = json.loads(subprocess.run(command, cwd=sanity.CLONE, check=True, capture_output=True, text=True).stdout)
+    return [host for group in listing.values() for host in group.get("hosts", [])]
+
+
+def look_with_a_browser() -> None:
+    """Open the logged run as a person does. Chromium is Debian's; where it is missing it is installed."""
+    if not pathlib.Path("/usr/bin/chromium").exists():
+        as_root = [] if os.geteuid() == 0 else ["sudo"]
+        run([*as_root, "apt-get", "update", "-q"])
+        run([*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"])
+    os.environ.update(demo.read_client(INVENTORY))
+    os.environ["MLOPS_STACK_SCREENSHOT"] = str(sanity.CLONE / ".build" / "test" / "digits-run.png")
+    run([str(BIN / "pytest"), "--quiet", "tests/browser"])
 
 
 def copy_inventory() -> None:
