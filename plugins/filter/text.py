@@ -4,7 +4,15 @@
 
 from __future__ import annotations
 
+from ansible_collections.mlops.stack.plugins.module_utils.mlflow import uri
 from ansible_collections.mlops.stack.plugins.module_utils.stack import text
+
+
+def database_uri(database, password, **options):
+    """SQLAlchemy's URI for the database of the stack's plan."""
+    return uri.postgresql_uri(
+        database["host"], database["database"], database["user"], password, database["port"], options
+    )
 
 
 class FilterModule:
@@ -13,6 +21,7 @@ class FilterModule:
     def filters(self):
         return {
             "systemd_environment": text.systemd_environment,
-            "database_uri": text.database_uri,
+            "database_uri": database_uri,
             "fingerprint": text.fingerprint,
+            "ini_value": uri.ini_value,
         }

@@ -5,9 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-from urllib.parse import quote, urlencode
-
-from ansible_collections.mlops.stack.plugins.module_utils.stack.addresses import url_host
 
 
 def systemd_environment(variables):
@@ -29,23 +26,6 @@ def systemd_environment(variables):
             text = text.replace(character, "\\" + character)
         lines.append('%s="%s"\n' % (name, text))
     return "".join(lines)
-
-
-def database_uri(database, password, **options):
-    """SQLAlchemy's URI for PostgreSQL through psycopg2, user and password percent-encoded.
-
-    :param database: dict with ``host``, ``port``, ``database`` and ``user``.
-    :param password: the user's password, any printable text.
-    :param options: libpq's parameters, such as ``sslmode``.
-    """
-    return "postgresql+psycopg2://%s:%s@%s:%d/%s%s" % (
-        quote(database["user"], safe=""),
-        quote(password, safe=""),
-        url_host(database["host"]),
-        database["port"],
-        quote(database["database"], safe=""),
-        "?" + urlencode(options) if options else "",
-    )
 
 
 def fingerprint(text):
