@@ -52,9 +52,9 @@ def test_documented_defaults_are_the_true_ones(role):
 @pytest.mark.parametrize("role", ROLES, ids=NAMES)
 def test_every_default_has_a_comment_of_its_own(role):
     lines = (role / "defaults" / "main.yml").read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines):
-        if re.match(rf"^{role.name}_[a-z0-9_]+:", line):
-            block = number
-            while lines[block - 1].strip() and not lines[block - 1].startswith("#"):
-                block -= 1
-            assert lines[block - 1].startswith("#"), f"{role.name}: {line}"
+    bare = [
+        line
+        for before, line in zip(lines, lines[1:])
+        if re.match(rf"^{role.name}_[a-z0-9_]+:", line) and not before.startswith("# ")
+    ]
+    assert bare == []
