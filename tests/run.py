@@ -21,7 +21,7 @@ LOGS = CLONE / ".build" / "test"
 PYTHON = sys.executable
 TAIL = 60
 # The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
-TESTBEDS = ("itest", "molecule", "test")
+TESTBEDS = ("itest", "itest-host", "molecule", "test")
 
 
 @dataclasses.dataclass(frozen=True)

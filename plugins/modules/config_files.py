@@ -166,8 +166,8 @@ safe_to_retry:
   sample: false
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mlops.stack.plugins.module_utils.config_files.work import ensure
+from ansible_collections.mlops.stack.plugins.module_utils.process.quiet import QuietModule
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import end_cleanly_on_signals
 
 FILE = dict(
@@ -192,19 +192,8 @@ ARGUMENTS = dict(
 )
 
 
-class Module(AnsibleModule):
-    """A module that keeps its options out of the system's log.
-
-    There, the options are written as Python would write them. A secret of several lines then no longer looks like the
-    value that Ansible hides.
-    """
-
-    def log(self, msg, log_args=None):
-        super().log("Invoked; what it is given is not logged.")
-
-
 def main():
-    module = Module(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = QuietModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     end_cleanly_on_signals()
     failed, result = ensure(module.params["files"], module.check_mode)
     if failed:

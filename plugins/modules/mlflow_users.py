@@ -171,9 +171,9 @@ safe_to_retry:
   type: bool
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mlops.stack.plugins.module_utils.mlflow import users
 from ansible_collections.mlops.stack.plugins.module_utils.mlflow.database import Failure
+from ansible_collections.mlops.stack.plugins.module_utils.process.quiet import QuietModule
 
 
 def main():
@@ -196,7 +196,7 @@ def main():
             "required_one_of": [["experiment", "registered_model"]],
         },
     }
-    module = AnsibleModule(
+    module = QuietModule(
         argument_spec={
             "url": {"type": "str", "required": True},
             "admin_username": {"type": "str", "default": "admin"},
