@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ LOGS = CLONE / ".build" / "test"
 PYTHON = sys.executable
 TAIL = 60
 # The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
+PYTEST_CLOSING = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.:]+ ?s", re.MULTILINE)
+PYTEST_COUNT = re.compile(r"(\d+) (\w+)")
 TESTBEDS = ("itest", "itest-host", "molecule", "test")
 
 
@@ -63,6 +66,8 @@ def main(names: list[str]) -> int:
     # A kill ends like Ctrl-C does: with the cleaning up below.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     LOGS.mkdir(parents=True, exist_ok=True)
+    for stage in stages:
+        (LOGS / f"{stage.name}.log").unlink(missing_ok=True)
     began = time.monotonic()
     uses_nodes = any(stage.needs_nodes for stage in stages)
     status = 1
@@ -80,6 +85,7 @@ def main(names: list[str]) -> int:
         if uses_nodes:
             remove_nodes()
     print(f"Tests {closing}; {time.monotonic() - began:.0f} s.", flush=True)
+    print(f"{count(stages, 'passed')} passed, {count(stages, 'failed')} failed", flush=True)
     return status
 
 
@@ -95,8 +101,22 @@ def run_stages(stages: list[Stage]) -> str:
             print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]))
             print(f"The whole log: {log}")
             return stage.name
+        if count(stages, "skipped"):
+            print(f"{stage.name:12} FAILED   some of its tests were skipped, which shows nothing; the whole log: {log}")
+            return stage.name
         print(f"{stage.name:12} passed   {time.monotonic() - began:6.1f} s", flush=True)
     return ""
+
+
+def count(stages: list[Stage], outcome: str) -> int:
+    """Return how many tests ended so, by the closing lines of pytest in the stages' logs of this run."""
+    total = 0
+    for stage in stages:
+        log = LOGS / f"{stage.name}.log"
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        for line in PYTEST_CLOSING.findall(text):
+            total += sum(int(number) for number, word in PYTEST_COUNT.findall(line) if word == outcome)
+    return total
 
 
 def run_command(command: tuple[str, ...], stream, stage: str) -> int:
