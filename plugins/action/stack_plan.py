@@ -4,8 +4,18 @@
 
 from __future__ import annotations
 
+import pathlib
+
 from ansible.plugins.action import ActionBase
-from ansible_collections.mlops.stack.plugins.module_utils.stack import plan, variables
+from ansible_collections.mlops.stack.plugins.module_utils.stack import plan, releases, variables
+
+ROLES = pathlib.Path(__file__).resolve().parents[2] / "roles"
+LOCK = "requirements-"
+
+
+def locks(role):
+    """The releases that a role carries a lock for."""
+    return sorted(path.stem[len(LOCK) :] for path in (ROLES / role / "files").glob(LOCK + "*.txt"))
 
 
 class ActionModule(ActionBase):
@@ -21,7 +31,7 @@ class ActionModule(ActionBase):
         hosts = {}
         for host in dict.fromkeys(host for members in groups.values() for host in members):
             known = task_vars["hostvars"][host]
-            wanted = [*variables.HOST_VARIABLES]
+            wanted = [*variables.HOST_VARIABLES, *releases.VARIABLES]
             for service in variables.DEFAULTS.values():
                 wanted += service
             hosts[host] = {
@@ -29,6 +39,8 @@ class ActionModule(ActionBase):
                 "facts": known.get("common_host"),
             }
         stack, problems = plan.make(groups, names, hosts, self._task.args.get("secrets") or {})
+        carried = {"seaweedfs": locks("seaweedfs_cluster"), "mlflow": locks("mlflow_server")}
+        problems += releases.problems(groups, hosts, carried)
         if problems:
             result.update(failed=True, msg=" ".join(problems), problems=problems)
             return result

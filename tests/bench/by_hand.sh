@@ -109,11 +109,7 @@ SCRIPT
 }
 
 packages() {
-    # The imports leave compiled files behind, so that the server starts faster; the database is not ready by then.
-    { environment mlflow "$mlflow_lock"; cat <<SCRIPT
-/opt/mlflow/bin/python -c 'import mlflow.server, mlflow.server.auth, mlflow.store.db.utils, psycopg2, boto3'
-SCRIPT
-    } | on ml1
+    environment mlflow "$mlflow_lock" | on ml1
     done_with packages
 }
 
