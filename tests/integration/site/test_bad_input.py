@@ -31,6 +31,11 @@ INVENTORIES = {
         "The inventory's group 'postgres' is missing or empty, and mlflow_server_backend: postgresql needs it: add a "
         "host to it.",
     ),
+    "no group at all": (
+        {"other": ["bare"]},
+        {},
+        "The inventory's group 'mlflow' is missing or empty, and the tracking server needs it: add a host to it.",
+    ),
     "group of another name": (
         {"postgres": ["bare"], "seaweedfs": ["bare"], "tracking": ["bare"]},
         {"common_group_mlflow": "trackers"},
