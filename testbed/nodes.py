@@ -281,9 +281,6 @@ class Testbed:
             ids = [container["id"] for container in self.containers().values()]
             if ids:
                 host.docker("rm", "--force", "--volumes", *ids)
-            for volume in host.docker("volume", "ls", "--quiet", f"--filter=name={self.prefix}-").stdout.split():
-                if volume.startswith(f"{self.prefix}-"):
-                    host.docker("volume", "rm", volume)
             network = host.docker("network", "rm", self.prefix, check=False).returncode == 0
             there = self.folder.exists()
             self.forget()

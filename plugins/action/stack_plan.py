@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.mlops.stack.plugins.module_utils.stack import plan, releases, variables
+from ansible_collections.mlops.stack.plugins.module_utils.stack import checks, plan, releases, secrets, variables
 
 ROLES = pathlib.Path(__file__).resolve().parents[2] / "roles"
 LOCK = "requirements-"
@@ -41,6 +42,14 @@ class ActionModule(ActionBase):
         stack, problems = plan.make(groups, names, hosts, self._task.args.get("secrets") or {})
         carried = {"seaweedfs": locks("seaweedfs_cluster"), "mlflow": locks("mlflow_server")}
         problems += releases.problems(groups, hosts, carried)
+        given = self._task.args.get("secrets") or {}
+        directory = os.path.expanduser(self._task.args["paths"]["secrets"])
+        try:
+            found = secrets.present(given, directory)
+            problems += checks.lost_secrets(directory, found, plan.services_up(groups, hosts))
+        except secrets.SecretError as error:
+            problems.append(str(error))
+        problems = list(dict.fromkeys(problems))
         if problems:
             result.update(failed=True, msg=" ".join(problems), problems=problems)
             return result

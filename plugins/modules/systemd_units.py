@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # Copyright (c) 2026 The mlops.stack authors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ description:
   - Whether a unit needs a restart or a reload is told by its files. When one of O(units[].restart_on) was written after
     the unit was last started, it is restarted, whoever wrote it. So a play that was interrupted between writing a file
     and restarting its service is mended by the next one, which handlers cannot do.
+  - A unit with O(units[].restart_on) is restarted as well when systemd had not read its changed unit file or drop-ins
+    yet, even if systemd itself has started it anew since, as after a crash. That start was made from the old file.
   - A unit that dies at its start fails the module at once, and the message carries the last lines of its journal.
   - systemd reads its files again (C(daemon-reload)) when a unit's file changed.
 options:
@@ -49,6 +51,8 @@ options:
           - Absolute paths. When one of them was written after the last start of the unit began, it is restarted. Name
             the unit's own file too. A folder counts by its own time, not by what lies below it. Paths that do not exist
             do not count.
+          - With any path here, the unit is also restarted when systemd had yet to read its unit file or drop-ins again
+            (C(NeedDaemonReload=yes)). Without one, it is not.
         type: list
         elements: path
         default: []
@@ -110,7 +114,8 @@ attributes:
     support: full
     details:
       - A unit that does not exist yet would be started. Health is not asked for.
-      - When a unit's file changed and systemd has not read it again, what the old file says is what counts.
+      - When a unit's file changed and systemd has not read it again, what the old file says is what counts. The restart
+        that the new file leads to is told.
   diff_mode:
     description: Returns the state of each unit before and after.
     support: full

@@ -26,6 +26,14 @@ SECRET_NAMES = (
     "mlflow_encryption_passphrase",
 )
 
+#: The secrets without which nobody can go on with a service that runs; each is made before the service first starts.
+SERVICE_SECRETS = {
+    "postgres": ("database_password",),
+    "seaweedfs": ("s3_admin_secret_key", "s3_mlflow_secret_key", "seaweedfs_jwt_key"),
+    "mlflow": ("mlflow_encryption_passphrase",),
+    "authentication": ("mlflow_admin_password", "mlflow_session_key"),
+}
+
 BACKENDS = ("postgresql", "sqlite")
 ARTIFACTS = ("s3", "local")
 LARGEST_PORT = 65535
@@ -172,6 +180,40 @@ def replication(placement, group_name, volume_servers):
             "hold them: use '000', or add hosts." % (placement, copies, group_name, volume_servers)
         ]
     return []
+
+
+def left_out(hosts, tracking_servers):
+    """Sentences about hosts that this run does not look at (``--limit``) and about which the others have to know.
+
+    What such a host would have told is not guessed: another address or another number of connections would lock out
+    the hosts that run.
+    """
+    problems = []
+    for name, entry in hosts.items():
+        needed = ["common_private_address"] + (["mlflow_server_workers"] if name in tracking_servers else [])
+        missing = [variable for variable in needed if entry["variables"].get(variable) is None]
+        if entry["facts"] is None and missing:
+            problems.append(
+                "%s is left out of this run, and the others need to know about it: run without --limit, or set %s "
+                "on it." % (name, " and ".join(missing))
+            )
+    return problems
+
+
+def lost_secrets(directory, present, services):
+    """Sentences about a running stack whose secrets are not here: new ones would lock everybody out.
+
+    :param directory: the folder of secrets on this control machine.
+    :param present: names of the secrets that are there or set by the inventory.
+    :param services: services that are up; ``authentication`` counts as one.
+    """
+    missing = [name for service in services for name in SERVICE_SECRETS[service] if name not in present]
+    if not missing:
+        return []
+    return [
+        "The stack runs already, and its secrets %s are not in %s: copy that folder from the machine that made them, "
+        "or set them in common_secrets." % (", ".join(missing), directory)
+    ]
 
 
 def same_address(private_by_host):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.mlops.stack.plugins.module_utils.stack import addresses, budget, checks
 from ansible_collections.mlops.stack.plugins.module_utils.stack import variables as v
 
@@ -15,19 +16,36 @@ def effective(groups, hosts):
 
     :param groups: host names by service.
     :param hosts: ``{"variables": ..., "facts": ...}`` by host name.
+    :returns: ``(values, problems)``; a value that cannot be read is replaced by the default, and is a problem.
     """
-    values = {}
+    values, problems = {}, []
     for service, defaults in v.DEFAULTS.items():
         # A service that has no host still has a port; a stack-wide variable is then read from any host.
         owners = groups[service] or sorted(hosts)
         given = hosts[owners[0]]["variables"] if owners else {}
         for name, default in defaults.items():
-            value = given.get(name)
-            if value is None:
-                value = default
-            values[name] = type(default)(value) if isinstance(default, int) else value
+            values[name], problem = read_value(name, given.get(name), default)
+            problems += problem
     values["seaweedfs_cluster_replication"] = str(values["seaweedfs_cluster_replication"])
-    return values
+    return values, problems
+
+
+def read_value(name, given, default):
+    """A variable as the default's type, and sentences about one that cannot be read so.
+
+    Extra variables and INI inventories give every value as text.
+    """
+    if given is None:
+        return default, []
+    try:
+        if isinstance(default, bool):
+            return boolean(given), []
+        if isinstance(default, int):
+            return int(given), []
+    except (TypeError, ValueError):
+        kind = "true or false" if isinstance(default, bool) else "a whole number"
+        return default, ["%s: %r is not %s: correct it." % (name, given, kind)]
+    return given, []
 
 
 def services_of(host, groups):
@@ -38,6 +56,19 @@ def services_of(host, groups):
 def is_up(facts, service):
     """Whether a service of the stack was listening when the host was looked at."""
     return any(checks.belongs_to(entry, service) for entry in facts["listeners"])
+
+
+def services_up(groups, hosts):
+    """The services that were up on some host when it was looked at; ``authentication`` is a part of MLflow's."""
+    found = [
+        service
+        for service in SERVICES
+        if any(hosts[host]["facts"] and is_up(hosts[host]["facts"], service) for host in groups[service])
+    ]
+    values, _problems = effective(groups, hosts)
+    if "mlflow" in found and values["mlflow_server_authentication"]:
+        found.append("authentication")
+    return found
 
 
 def wanted_ports(services, values):
@@ -88,11 +119,12 @@ def make(groups, group_names, hosts, secrets):
     :param secrets: the inventory's ``common_secrets``.
     :returns: ``(stack, problems)``; ``stack`` is None when the inventory itself is at fault.
     """
-    values = effective(groups, hosts)
-    problems = checks.settings(values)
+    values, problems = effective(groups, hosts)
+    problems += checks.settings(values)
     problems += checks.groups(groups, group_names, values["mlflow_server_backend"], values["mlflow_server_artifacts"])
     for name, value in secrets.items():
         problems += checks.secret(name, value)
+    problems += checks.left_out(hosts, groups["mlflow"])
     if not problems:
         problems += checks.replication(
             values["seaweedfs_cluster_replication"], group_names["seaweedfs"], len(groups["seaweedfs"])
@@ -133,11 +165,9 @@ def make(groups, group_names, hosts, secrets):
 
 
 def workers_of(entry):
-    """MLflow's worker processes on a host: the inventory's number, else one per core (a host not seen counts as 2)."""
+    """MLflow's worker processes on a host: the inventory's number, else one per core."""
     given = entry["variables"].get("mlflow_server_workers")
-    if given is not None:
-        return int(given)
-    return max(1, entry["facts"]["cpus"]) if entry["facts"] else 2
+    return int(given) if given is not None else max(1, entry["facts"]["cpus"])
 
 
 def compose(groups, values, reached, workers):

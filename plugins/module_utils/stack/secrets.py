@@ -34,15 +34,38 @@ def find(name, given, directory, generate=True):
         return checked(name, given[name])
     path = os.path.join(directory, name)
     try:
-        return checked(name, read(path))
+        value = read(path)
     except FileNotFoundError:
         pass
+    except OSError as error:
+        raise SecretError("%s cannot be read: %s." % (path, error.strerror)) from error
+    else:
+        problems = checks.secret(name, value)
+        if problems:
+            raise SecretError("The file %s cannot be used. %s" % (path, " ".join(problems)))
+        return value
     if name not in checks.SECRET_NAMES:
         return checked(name, "")
     if not generate:
         return PLACEHOLDER
-    create(path, "".join(random.choice(ALPHABET) for _index in range(LENGTH)))
-    return checked(name, read(path))
+    try:
+        # Also where the inventory is in a repository that does not know of this folder.
+        create(os.path.join(directory, ".gitignore"), "*")
+        create(path, "".join(random.choice(ALPHABET) for _index in range(LENGTH)))
+        return read(path)
+    except OSError as error:
+        raise SecretError("%s cannot be written: %s." % (path, error.strerror)) from error
+
+
+def present(given, directory):
+    """Names of the secrets that exist, here or in the inventory, each of them usable.
+
+    :raises SecretError: for one that is there and cannot be used.
+    """
+    names = [name for name in checks.SECRET_NAMES if name in given or os.path.lexists(os.path.join(directory, name))]
+    for name in names:
+        find(name, given, directory, generate=False)
+    return names
 
 
 def checked(name, value):

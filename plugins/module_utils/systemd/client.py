@@ -1,5 +1,5 @@
 # Copyright (c) 2026 The mlops.stack authors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Talks to systemd: reads units, changes them, waits until they are healthy, and fetches their journal."""
 
@@ -86,14 +86,19 @@ class Client:
         return states
 
     def read(self, names, refresh):
-        """The units' properties; systemd reads its files again first where they changed (and refresh allows it)."""
+        """The units' properties; systemd reads its files again first where they changed (and refresh allows it). Their
+        NeedDaemonReload is the one from before that, as what runs was started from the old files."""
         states = self.show(names)
         stale = any(state.get("NeedDaemonReload") == "yes" for state in states)
         # A generator may make a unit, or the link to it, only when systemd reads its files again.
         missing = any(state.get("LoadState") == "not-found" for state in states)
         if refresh and (stale or missing):
             self.systemctl("daemon-reload", "daemon-reload")
-            states = self.show(names)
+            before, states = states, self.show(names)
+            for old, state in zip(before, states):
+                # A unit that stays outdated even so, as one whose SourcePath is gone, would be restarted for ever.
+                settled = old.get("NeedDaemonReload") == "yes" and state.get("NeedDaemonReload") != "yes"
+                state["NeedDaemonReload"] = "yes" if settled else "no"
         return states, stale
 
     @staticmethod

@@ -1,5 +1,5 @@
 # Copyright (c) 2026 The mlops.stack authors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What systemd says of units, what has to be done to them, and when a unit counts as dead. Pure."""
 
@@ -155,6 +155,9 @@ def activation(unit, state, times, force=False):
     path = newer({path: times.get(path) for path in unit["restart_on"]}, started)
     if path:
         return "restart", "%s changed after its start" % path
+    # A unit that died and was started anew by systemd after its file was written is younger than it, and runs the old.
+    if unit["restart_on"] and state.get("NeedDaemonReload") == "yes":
+        return "restart", "its unit file changed since systemd read it"
     watched = {path: times.get(path) for path in unit["reload_on"]}
     touched = parse_time(state.get("StateChangeTimestamp"))
     path = newer(watched, max(started, touched) if started and touched else started)
@@ -205,7 +208,7 @@ def death(state, restarts):
         "oom-kill": "killed because memory ran out",
         "start-limit-hit": "it died too often in a short time",
         "timeout": "it was not ready in time",
-        "protocol": "it did not do what its Type promises",
+        "protocol": "its start command left no running process behind",
         "resources": "systemd could not set it up",
         "watchdog": "its watchdog was not served",
     }

@@ -1,5 +1,5 @@
 # Copyright (c) 2026 The mlops.stack authors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from __future__ import annotations
@@ -83,6 +83,33 @@ def test_an_interrupted_play_is_mended_by_the_next(node):
     node.shell("touch -d 'now + 2 days' /etc/it-web.conf")
     assert node.module("systemd_units", watched)["changed"]
     assert not node.module("systemd_units", watched)["changed"]
+
+
+def test_a_service_that_systemd_started_anew_from_its_old_file(node):
+    path = "/etc/systemd/system/it-web.service"
+    unit_file(node, "it-web", f"ExecStart={WEB}")
+    # systemd asks for daemon-reload only where a file's mtime is later than the one it read (older systemds: differs
+    # from it). So the first file is given a time long past, and the second one a time between that and the start.
+    node.shell(f"touch -d '2 hours ago' {path}; systemctl daemon-reload")
+    watched = web(restart_on=[path])
+    assert actions(node.module("systemd_units", watched)) == [("enable", "start")]
+    assert not node.module("systemd_units", watched)["changed"]
+    first = main_pid(node)
+    # As after a crash: systemd started the service, from the file in its memory, after the new one was written.
+    unit_file(node, "it-web", f"ExecStart={WEB} --directory /etc")
+    node.shell(f"touch -d '1 hour ago' {path}")
+    assert node.shell("systemctl show -P NeedDaemonReload it-web") == "yes"
+    planned = node.module("systemd_units", watched, check=True)
+    assert planned["changed"] and actions(planned) == [("none", "restart")] and main_pid(node) == first
+    # A unit that lists no files is left alone; check mode leaves the mark for the next call.
+    assert not node.module("systemd_units", web(), check=True)["changed"]
+    result = node.module("systemd_units", watched)
+    assert result["daemon_reload"] and actions(result) == [("none", "restart")]
+    assert result["units"][0]["reason"] == "its unit file changed since systemd read it"
+    assert main_pid(node) != first
+    assert "--directory /etc" in node.shell(f"tr '\\0' ' ' < /proc/{main_pid(node)}/cmdline")
+    again = node.module("systemd_units", watched)
+    assert not again["changed"] and not again["daemon_reload"]
 
 
 def test_reload_is_done_once_and_repeated_when_it_failed(node):

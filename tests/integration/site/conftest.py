@@ -118,13 +118,13 @@ class Site:
         changed = {name: stats["changed"] for name, stats in said["stats"].items()}
         return Outcome(done.returncode, done.stdout + done.stderr, failures, changed)
 
-    def refuse(self, groups, variables=None, generates=False):
+    def refuse(self, groups, variables=None, generates=False, options=()):
         """Run site.yml, which has to refuse with one message and change nothing on any machine; return that message.
 
         What a role finds out, it finds out after the secrets were generated on the control machine.
         """
         before = {name: machine.snapshot() for name, machine in self.machines.items()}
-        _name, message = self.run(groups, variables).only_failure
+        _name, message = self.run(groups, variables, options).only_failure
         for name, machine in self.machines.items():
             assert machine.snapshot() ^ before[name] == set(), name
         assert self.secrets.exists() is generates

@@ -102,6 +102,24 @@ def test_inventory_is_refused(site, groups, variables, sentence):
     assert site.refuse(groups, variables) == sentence
 
 
+def test_check_mode_on_bare_machines_ends_and_changes_nothing(site):
+    machine = site.machines["bare"]
+    before = machine.snapshot()
+    outcome = site.run(ALL_ON_BARE, options=("--check", "--diff"))
+    assert outcome.status == 0, outcome.output
+    assert outcome.changed["bare"] > 0
+    assert machine.snapshot() == before
+    assert not site.secrets.exists()
+
+
+def test_hosts_left_out_are_not_guessed(site):
+    said = site.refuse({**ALL_ON_BARE, "postgres": ["peer"]}, options=("--limit", "localhost,bare"))
+    assert said == (
+        "peer is left out of this run, and the others need to know about it: run without --limit, or set "
+        "common_private_address on it."
+    )
+
+
 def test_release_of_postgresql(site):
     said = site.refuse(ALL_ON_BARE, {"postgres_version": "16"}, generates=True)
     assert said == (

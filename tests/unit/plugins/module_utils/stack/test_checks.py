@@ -19,7 +19,7 @@ FACTS = {
 
 def values(**changed):
     hosts = {name: {"variables": {}, "facts": FACTS} for name in ("db1", "store1", "ml1")}
-    return {**plan.effective(GROUPS, hosts), **changed}
+    return {**plan.effective(GROUPS, hosts)[0], **changed}
 
 
 @pytest.mark.parametrize("name", ["mlflow", "my-bucket.2", "abc", "a" * 63])
@@ -162,6 +162,37 @@ def test_occupied_ports_name_the_holder():
         "vm: port 9333 is held by a process of an unknown account: stop it, or set seaweedfs_cluster_master_port to a "
         "free port.",
     ]
+
+
+def test_left_out():
+    hosts = {
+        "db1": {"variables": {}, "facts": None},
+        "ml1": {"variables": {"common_private_address": "10.0.0.3"}, "facts": None},
+        "ml2": {"variables": {"common_private_address": "10.0.0.4", "mlflow_server_workers": 2}, "facts": None},
+        "ml3": {"variables": {}, "facts": FACTS},
+    }
+    sentences = checks.left_out(hosts, ["ml1", "ml2", "ml3"])
+    assert [sentence.rpartition("set ")[2] for sentence in sentences] == [
+        "common_private_address on it.",
+        "mlflow_server_workers on it.",
+    ]
+    assert sentences[0].startswith("db1 is left out of this run")
+
+
+@pytest.mark.parametrize(
+    ("present", "services", "missing"),
+    [
+        ([], [], None),
+        (["database_password"], ["postgres"], None),
+        (["database_password"], ["postgres", "mlflow"], "mlflow_encryption_passphrase"),
+        ([], ["postgres", "authentication"], "database_password, mlflow_admin_password, mlflow_session_key"),
+    ],
+)
+def test_lost_secrets(present, services, missing):
+    sentences = checks.lost_secrets("/inventory/.secrets", present, services)
+    assert ["its secrets %s are not in /inventory/.secrets" % missing in one for one in sentences] == (
+        [True] if missing else []
+    )
 
 
 def test_unreachable():

@@ -85,23 +85,57 @@ def test_probes_only_for_what_is_not_up():
 
 
 def test_a_host_left_out_of_the_run_is_reached_where_the_inventory_says():
-    known = hosts(db1={"variables": {"ansible_host": "10.7.7.7"}, "facts": None})
+    known = hosts(
+        db1={"variables": {"ansible_host": "192.0.2.1", "common_private_address": "10.7.7.7"}, "facts": None},
+        ml1={"variables": {"common_private_address": "10.7.7.8", "mlflow_server_workers": 4}, "facts": None},
+    )
     stack, problems = make(known=known)
     assert problems == []
     assert stack["postgres"]["host"] == "10.7.7.7"
+    assert stack["mlflow"]["workers"] == {"ml1": 4, "ml2": 3}
     assert "db1" not in stack["probes"]
 
 
-def test_a_tracking_server_left_out_of_the_run_counts_two_workers():
-    known = hosts(ml1={"variables": {"ansible_host": "10.7.7.7"}, "facts": None})
-    stack, _problems = make(known=known)
-    assert stack["mlflow"]["workers"]["ml1"] == 2
+@pytest.mark.parametrize(
+    ("name", "given", "default", "value", "sentence"),
+    [
+        ("mlflow_server_authentication", "false", True, False, None),
+        ("mlflow_server_authentication", "perhaps", True, True, "'perhaps' is not true or false"),
+        ("mlflow_server_port", "8080", 5000, 8080, None),
+        ("mlflow_server_port", "http", 5000, 5000, "'http' is not a whole number"),
+        ("mlflow_server_port", [1], 5000, 5000, "[1] is not a whole number"),
+        ("mlflow_server_bucket", None, "mlflow", "mlflow", None),
+        ("mlflow_server_bucket", "models", "mlflow", "models", None),
+    ],
+)
+def test_read_value(name, given, default, value, sentence):
+    found, problems = plan.read_value(name, given, default)
+    assert found == value
+    assert [one.startswith("%s: %s" % (name, sentence)) for one in problems] == ([True] if sentence else [])
+
+
+def test_services_up():
+    known = hosts(
+        db1={"facts": facts("10.0.0.1", ["postgresql@17-main.service"])},
+        store1={"facts": None},
+        ml1={"facts": facts("10.0.0.3", ["mlflow.service"])},
+    )
+    assert plan.services_up(groups(), known) == ["postgres", "mlflow", "authentication"]
+    known["ml1"]["variables"] = {"mlflow_server_authentication": False}
+    assert plan.services_up(groups(), known) == ["postgres", "mlflow"]
 
 
 @pytest.mark.parametrize(
     ("members", "known", "secrets", "part"),
     [
         (groups(mlflow=[]), None, None, "'mlflow' is missing or empty"),
+        (
+            None,
+            hosts(db1={"variables": {"ansible_host": "192.0.2.1"}, "facts": None}),
+            None,
+            "db1 is left out of this run",
+        ),
+        (None, hosts(db1={"variables": {"postgres_port": "x"}}), None, "postgres_port: 'x' is not a whole number"),
         (None, hosts(store1={"variables": {"seaweedfs_cluster_replication": "001"}}), None, "asks for 2 copies"),
         (None, hosts(db1={"facts": facts(None)}), None, "db1 has no address that the other hosts could use"),
         (None, hosts(db1={"facts": facts("10.0.0.2")}), None, "db1 and store1 have the same private address"),

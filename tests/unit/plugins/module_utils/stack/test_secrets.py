@@ -15,7 +15,8 @@ def test_generated_once_for_its_owner_alone(tmp_path):
     assert secrets.find("database_password", {}, str(folder)) == first
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "database_password").stat().st_mode) == 0o600
-    assert [entry.name for entry in folder.iterdir()] == ["database_password"]
+    assert sorted(entry.name for entry in folder.iterdir()) == [".gitignore", "database_password"]
+    assert (folder / ".gitignore").read_text() == "*\n"
 
 
 def test_the_inventory_wins_and_no_file_is_made(tmp_path):
@@ -53,3 +54,35 @@ def test_the_first_of_two_writers_wins(tmp_path):
     secrets.create(str(path), "the second value")
     assert secrets.read(str(path)) == "the first value"
     assert [entry.name for entry in tmp_path.iterdir()] == ["database_password"]
+
+
+def test_a_file_with_a_secret_that_is_too_short_is_named(tmp_path):
+    path = tmp_path / "database_password"
+    path.write_text("short\n")
+    path.chmod(0o600)
+    with pytest.raises(secrets.SecretError, match=f"The file {path} cannot be used.*has 5 characters"):
+        secrets.find("database_password", {}, str(tmp_path))
+
+
+def test_what_cannot_be_read_or_written_is_named(tmp_path):
+    (tmp_path / "database_password").mkdir()
+    with pytest.raises(secrets.SecretError, match="database_password cannot be read: Is a directory"):
+        secrets.find("database_password", {}, str(tmp_path))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(secrets.SecretError, match="file/database_password cannot be read: Not a directory"):
+        secrets.find("database_password", {}, str(tmp_path / "file"))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "at all")
+    with pytest.raises(secrets.SecretError, match="link/database_password cannot be written"):
+        secrets.find("database_password", {}, str(tmp_path / "link"))
+
+
+def test_present(tmp_path):
+    secrets.find("database_password", {}, str(tmp_path))
+    given = {"mlflow_session_key": "long enough for a key"}
+    assert secrets.present(given, str(tmp_path)) == ["database_password", "mlflow_session_key"]
+    (tmp_path / "s3_admin_secret_key").write_text("x")
+    with pytest.raises(secrets.SecretError, match="s3_admin_secret_key can be read by others"):
+        secrets.present(given, str(tmp_path))

@@ -1,5 +1,5 @@
 # Copyright (c) 2026 The mlops.stack authors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from __future__ import annotations
@@ -144,6 +144,36 @@ def test_changed_unit_files_are_read_again():
     systemd = Systemd({"a.service": [dict(ACTIVE, NeedDaemonReload="yes"), ACTIVE]})
     result = ensure(systemd, [{}])[1]
     assert systemd.changes() == ["systemctl daemon-reload"] and result["daemon_reload"] and not result["changed"]
+
+
+OUTDATED = dict(ACTIVE, NeedDaemonReload="yes")
+WATCHED = {"restart_on": ["/nowhere/a.service"]}
+
+
+def test_a_unit_that_ran_from_an_unread_file_is_restarted():
+    # b was read in time, and c lists no files: they go on as they are.
+    systemd = Systemd({"a.service": [OUTDATED, ACTIVE], "b.service": [ACTIVE], "c.service": [OUTDATED, ACTIVE]})
+    units = [WATCHED, dict(WATCHED, name="b"), {"name": "c"}]
+    failed, result = ensure(systemd, units)
+    assert not failed and result["daemon_reload"]
+    assert systemd.changes() == ["systemctl daemon-reload", "systemctl restart a.service"]
+    assert [unit["action"] for unit in result["units"]] == ["restart", "none", "none"]
+    assert result["units"][0]["reason"] == "its unit file changed since systemd read it"
+    assert "restart needed: its unit file changed since systemd read it" in result["diff"]["before"]
+    assert ensure(systemd, units)[1]["changed"] is False
+
+
+def test_check_mode_tells_the_restart_of_an_unread_file():
+    systemd = Systemd({"a.service": [OUTDATED], "b.service": [OUTDATED]})
+    result = ensure(systemd, [WATCHED, {"name": "b"}], check_mode=True)[1]
+    assert [unit["action"] for unit in result["units"]] == ["restart", "none"] and systemd.changes() == []
+    assert result["units"][0]["reason"] == "its unit file changed since systemd read it"
+
+
+def test_a_unit_that_stays_outdated_is_not_restarted_each_time():
+    systemd = Systemd({"a.service": [OUTDATED]})
+    result = ensure(systemd, [WATCHED])[1]
+    assert systemd.changes() == ["systemctl daemon-reload"] and not result["changed"]
 
 
 def test_a_unit_that_is_not_there():

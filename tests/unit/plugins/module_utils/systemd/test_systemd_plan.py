@@ -1,5 +1,5 @@
 # Copyright (c) 2026 The mlops.stack authors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ RUNS = {
     "ActiveState": "active",
     "SubState": "running",
     "UnitFileState": "enabled",
+    "NeedDaemonReload": "no",
     "CanReload": "yes",
     "ReloadResult": "success",
     "Result": "success",
@@ -148,6 +149,7 @@ def test_enablement(enabled, file_state, action):
 
 RESTART = {"restart_on": ["/f", "/gone"]}
 RELOAD_ON = {"reload_on": ["/f", "/gone"]}
+OUTDATED = {"NeedDaemonReload": "yes"}
 
 
 @pytest.mark.parametrize(
@@ -166,6 +168,20 @@ RELOAD_ON = {"reload_on": ["/f", "/gone"]}
         (RESTART, {}, None, False, None, None),
         (RESTART, {"StateChangeTimestamp": RELOAD}, T0 + 1, False, "restart", "/f changed after its start"),
         (RESTART, {"InactiveExitTimestamp": ""}, T0 + 1, False, None, None),
+        (RESTART, OUTDATED, T0 - 1, False, "restart", "its unit file changed since systemd read it"),
+        (RESTART, OUTDATED, T0 + 1, False, "restart", "/f changed after its start"),
+        (RESTART, dict(OUTDATED, ActiveState="inactive"), T0 - 1, False, "start", "it does not run"),
+        (dict(RESTART, state="stopped"), OUTDATED, T0 - 1, False, "stop", "it runs"),
+        (
+            dict(RESTART, reload_on=["/f"]),
+            dict(OUTDATED, ReloadResult="exit-code"),
+            T0 - 1,
+            False,
+            "restart",
+            "its unit file changed since systemd read it",
+        ),
+        ({}, OUTDATED, None, False, None, None),
+        (RELOAD_ON, OUTDATED, T0 - 1, False, None, None),
         (RELOAD_ON, {}, T0 - 1, False, None, None),
         (RELOAD_ON, {}, T0 + 1, False, "reload", "/f changed after its start and its last reload"),
         (RELOAD_ON, {"StateChangeTimestamp": RELOAD}, T0 + 1, False, None, None),
