@@ -21,9 +21,10 @@ BIN = CLONE / ".venv" / "bin"
 LOGS = CLONE / ".build" / "test"
 PYTHON = sys.executable
 TAIL = 60
-# The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
+# How pytest closes: "3 failed, 5 passed in 1.20s".
 PYTEST_CLOSING = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.:]+ ?s", re.MULTILINE)
 PYTEST_COUNT = re.compile(r"(\d+) (\w+)")
+# The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
 TESTBEDS = ("itest", "itest-host", "molecule", "test")
 
 
