@@ -62,6 +62,12 @@ options:
         server that proxies artifacts.
     type: str
     default: "mlflow-artifacts:/"
+  migrate:
+    description:
+      - Whether a database that an older MLflow wrote may be migrated. An empty one is initialised in any case.
+      - With V(false), such a database is refused before anything is changed, in check mode as well.
+    type: bool
+    default: true
   timeout:
     description:
       - The longest time, in seconds, that the migration may take, the wait for another one included.
@@ -143,6 +149,7 @@ def main():
             "auth_uri": {"type": "str", "no_log": True},
             "run_as": {"type": "str"},
             "artifact_root": {"type": "str", "default": "mlflow-artifacts:/"},
+            "migrate": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 600},
         },
         supports_check_mode=True,

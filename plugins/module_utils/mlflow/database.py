@@ -107,6 +107,9 @@ class Work:
             )
             if step.action == plan.REFUSE:
                 raise Failure(step.message, "plan", False, stores={store: step.as_dict()})
+            if step.action == plan.MIGRATE and not self.params["migrate"]:
+                message = plan.not_migrated(step, self.where[store], self.installed.version)
+                raise Failure(message, "plan", False, stores={store: step.as_dict()})
             steps.append(step)
         return steps
 

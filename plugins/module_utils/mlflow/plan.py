@@ -111,6 +111,15 @@ def _writable(step, where, state):
     return Step(step.store, REFUSE, step.before, step.after, text + "; nothing was changed")
 
 
+def not_migrated(step, where, version):
+    """Why a database that has to be migrated first is left as it is."""
+    return (
+        "the %s at %s was written by an older MLflow (revision %s), and %s wants revision %s: upgrade with "
+        "playbooks/upgrade.yml, which makes a backup first and puts the old version back when anything fails; nothing "
+        "was changed" % (TITLES[step.store], where, step.before or "before the first", version, step.after)
+    )
+
+
 def sentence(steps, where, done):
     """One line that says what was done, or would be."""
     parts = []

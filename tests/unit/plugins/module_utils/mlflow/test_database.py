@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mlops.stack.plugins.module_utils.mlflow import database, revisions
+from ansible_collections.mlops.stack.plugins.module_utils.mlflow import database, plan, revisions
 from ansible_collections.mlops.stack.plugins.module_utils.mlflow.revisions import Scripts
 from ansible_collections.mlops.stack.plugins.module_utils.mlflow.runner import HelperFailed, UnknownUser
 
@@ -60,6 +60,7 @@ def run(*answers, check_mode=False, **options):
         "run_as": None,
         "timeout": 600,
         "artifact_root": "mlflow-artifacts:/",
+        "migrate": True,
     }
     params.update(options)
     helper_class, requests = fake_helper(*answers)
@@ -178,3 +179,23 @@ def test_migration_that_fails():
     assert (found["changed"], found["safe_to_retry"]) == (True, True)
     found = failure(states(OLD), {"done": {}, "error": "Connection refused", "phase": "connect", "store": "tracking"})
     assert "nothing listens at h port 5432" in found["msg"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_an_older_database_is_left_alone_where_it_may_not_be_migrated(check_mode):
+    result = failure(states(OLD), migrate=False, check_mode=check_mode)
+    assert result["phase"] == "plan" and result["safe_to_retry"] is False
+    assert result["stores"] == {"tracking": {"action": "migrate", "from": "a", "to": "b"}}
+    assert "was written by an older MLflow (revision a), and 3.17.2 wants revision b" in result["msg"]
+    assert "playbooks/upgrade.yml" in result["msg"]
+
+
+def test_an_empty_database_is_initialised_though_none_may_be_migrated():
+    answer = {"done": {"tracking": True, "auth": True}}
+    result, _requests = run(states(EMPTY), answer, migrate=False)
+    assert [store["action"] for store in result["stores"].values()] == ["initialise", "initialise"]
+
+
+def test_a_step_from_before_the_first_revision_has_words():
+    step = plan.Step("auth", "migrate", None, "y")
+    assert "written by an older MLflow (revision before the first)" in plan.not_migrated(step, "h:1/d", "3.17.2")
