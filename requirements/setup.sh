@@ -81,12 +81,18 @@ make_base() {
     awk '/^uv==/ { inside = 1 } inside && /^ *#/ { exit } inside { print }' requirements/control.txt > .venv/uv.txt
     .venv/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r .venv/uv.txt ||
         fail "uv could not be installed; pip's message above says why. Is the package index reachable from here?"
-    local packages
-    packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    mkdir -p "$packages/ansible_collections/mlops"
-    # Ansible finds a collection only at such a path; the clone itself may lie anywhere.
-    ln -s "$clone" "$packages/ansible_collections/mlops/stack"
     echo "$clone" > .venv/.base
+}
+
+# Ansible and Python find a collection only at such paths; the clone itself may lie anywhere. Ansible looks into
+# .venv/collections first (ansible.cfg says so), before other copies that somebody installed at home.
+link_collections() {
+    local packages first=.venv/collections/ansible_collections
+    packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ansible_collections
+    mkdir -p "$packages/mlops" "$first/mlops" "$first/community"
+    ln -sfn "$clone" "$packages/mlops/stack"
+    ln -sfn "$clone" "$first/mlops/stack"
+    ln -sfn "$packages/community/postgresql" "$first/community/postgresql"
 }
 
 install_packages() {
@@ -108,5 +114,6 @@ trust_system_certificates
 if ! [[ -f .venv/.base && $(< .venv/.base) == "$clone" && -x .venv/bin/uv ]] || ! .venv/bin/python -c '' 2> /dev/null; then
     make_base
 fi
+link_collections
 install_packages
 echo "setup: done in $((SECONDS - began)) s"

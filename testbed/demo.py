@@ -22,7 +22,7 @@ BIN = host.CLONE / ".venv" / "bin"
 CLIENT = host.CLONE / ".build" / "client"
 CLIENT_LOCK = host.CLONE / "examples" / "requirements.txt"
 VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-LAYOUT = {"postgres": "db1", "seaweedfs": "store1", "mlflow": "ml1"}
+LAYOUT = {"postgres": "db1", "seaweedfs": "store1", "mlflow": "ml1", "backup": "store1"}
 
 
 def main() -> int:
@@ -59,8 +59,10 @@ def main() -> int:
 def start_machines(name: str, inventory: pathlib.Path) -> None:
     """Start the nodes and write their addresses into the inventory."""
     command = [sys.executable, str(host.CLONE / "testbed" / "testbed.py"), "up", "--name", name]
+    for node in dict.fromkeys(LAYOUT.values()):
+        command += ["--node", node]
     for group, node in LAYOUT.items():
-        command += ["--node", node, "--group", f"{group}={node}"]
+        command += ["--group", f"{group}={node}"]
     subprocess.run([*command, "--inventory", str(inventory / "hosts.yml")], check=True)
 
 

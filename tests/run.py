@@ -25,7 +25,7 @@ TAIL = 60
 PYTEST_CLOSING = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.:]+ ?s", re.MULTILINE)
 PYTEST_COUNT = re.compile(r"(\d+) (\w+)")
 # The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
-TESTBEDS = ("itest", "itest-host", "molecule", "test")
+TESTBEDS = ("itest", "itest-archive", "itest-host", "molecule", "test")
 
 
 @dataclasses.dataclass(frozen=True)

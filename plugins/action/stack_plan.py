@@ -8,6 +8,7 @@ import os
 import pathlib
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.mlops.stack.plugins.module_utils.archive import settings as archive
 from ansible_collections.mlops.stack.plugins.module_utils.stack import checks, plan, releases, secrets, variables
 
 ROLES = pathlib.Path(__file__).resolve().parents[2] / "roles"
@@ -32,7 +33,7 @@ class ActionModule(ActionBase):
         hosts = {}
         for host in dict.fromkeys(host for members in groups.values() for host in members):
             known = task_vars["hostvars"][host]
-            wanted = [*variables.HOST_VARIABLES, *releases.VARIABLES]
+            wanted = [*variables.HOST_VARIABLES, *releases.VARIABLES, *archive.VARIABLES]
             for service in variables.DEFAULTS.values():
                 wanted += service
             hosts[host] = {
@@ -42,6 +43,7 @@ class ActionModule(ActionBase):
         stack, problems = plan.make(groups, names, hosts, self._task.args.get("secrets") or {})
         carried = {"seaweedfs": locks("seaweedfs_cluster"), "mlflow": locks("mlflow_server")}
         problems += releases.problems(groups, hosts, carried)
+        problems += archive.problems(groups, hosts)
         given = self._task.args.get("secrets") or {}
         directory = os.path.expanduser(self._task.args["paths"]["secrets"])
         try:

@@ -28,7 +28,9 @@ def module_utils_files(packages):
         if not files:
             raise AnsibleFilterError("plugins/module_utils/%s is not part of mlops.stack." % package)
         for path in files:
-            place = "ansible_collections/mlops/stack/plugins/module_utils/%s" % path.relative_to(MODULE_UTILS).as_posix()
+            place = (
+                "ansible_collections/mlops/stack/plugins/module_utils/%s" % path.relative_to(MODULE_UTILS).as_posix()
+            )
             found[place] = path.read_text(encoding="utf-8")
     return found
 

@@ -8,7 +8,7 @@ import glob
 import os
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.mlops.stack.plugins.module_utils.stack import checks
+from ansible_collections.mlops.stack.plugins.module_utils.stack import addresses, checks
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -35,4 +35,8 @@ class FilterModule:
     """Registers the filters; each is documented in a file of its name."""
 
     def filters(self):
-        return {"unreachable": unreachable, "collection_file": collection_file}
+        return {
+            "unreachable": unreachable,
+            "collection_file": collection_file,
+            "url_host": addresses.url_host,
+        }

@@ -24,4 +24,5 @@ class FilterModule:
             "database_uri": database_uri,
             "fingerprint": text.fingerprint,
             "ini_value": uri.ini_value,
+            "sqlite_uri": uri.sqlite_uri,
         }

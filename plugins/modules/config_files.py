@@ -11,10 +11,10 @@ short_description: Write all configuration files and folders of a service, in on
 version_added: "0.1.0"
 description:
   - Brings a list of files and folders to their contents, owners and modes in one call.
-  - All entries are checked before the first one is carried out, so that a wrong one changes nothing. Then they are
-    carried out in the order of the list.
-  - A file is written beside its destination with its final owner and mode, validated, and renamed. So others see the
-    old file or the new one, never a part of it, and a failure leaves nothing behind.
+  - All entries are checked, and all new files validated, before the first one is carried out, so that a wrong one
+    changes nothing. Then they are carried out in the order of the list.
+  - A file is written beside its destination with its final owner and mode, and renamed. So others see the old file or
+    the new one, never a part of it, and a failure leaves nothing behind.
   - A file whose content is right and whose owner or mode is not keeps its time of modification.
   - Symbolic links, and everything else that is no file or folder, are refused.
 options:
@@ -65,22 +65,18 @@ options:
         description:
           - A command that ends with status 0 within 60 seconds when the new file is right. It is split into arguments
             as a shell would; no shell is used. C(%s) stands for the path of the new file.
+          - It sees the other files of the list as they were before this call.
         type: str
+extends_documentation_fragment:
+  - mlops.stack.attributes.full
 attributes:
   check_mode:
-    description: Can run in check mode and return what would change without changing it.
-    support: full
     details:
       - An owner or group that does not exist is reported as a change; outside of check mode it is a failure.
       - O(files[].validate) is not run.
   diff_mode:
-    description: Returns each file before and after.
-    support: full
     details:
       - Of O(files[].secret_content), only that it differs. Owners and modes are shown in parts of their own.
-  idempotent:
-    description: A second call with the same options changes nothing.
-    support: full
 author:
   - The mlops.stack authors (@mlops-stack)
 """
@@ -146,7 +142,8 @@ path:
   type: str
   sample: /etc/mlops-stack/mlflow.env
 phase:
-  description: The step that failed. One of V(check), V(validate) and V(write). Nothing was changed at V(check).
+  description:
+    - The step that failed. One of V(check), V(validate) and V(write). Nothing was changed at V(check) and V(validate).
   returned: failure
   type: str
   sample: check

@@ -10,33 +10,27 @@ module: host_facts
 short_description: Read everything the stack plans with from a host, in one call
 version_added: "0.1.0"
 description:
-  - Reads a host's operating system, processors, memory, addresses, installed Debian packages, accounts, Python
-    environments, free disk space and listening sockets, and returns them as the one fact C(common_host).
+  - Reads a host's operating system, processors, memory, address, installed Debian packages, accounts, Python
+    environments, PostgreSQL clusters, free disk space and listening sockets, and returns them as the one fact
+    C(common_host).
   - Everything is read from files and from the kernel; no command is started and nothing is sent over the network.
   - What cannot be read, because the system is an unusual one or the user is an ordinary one, is left empty and never
     fails the module.
 options:
   paths:
     description:
-      - Absolute paths for which the free disk space is reported. For a path that does not exist, its nearest parent
-        that does is measured.
-    type: list
-    elements: str
-    default: []
+      - Absolute paths for which the free disk space is reported, each by a name that says what it is for. For a path
+        that does not exist, its nearest parent that does is measured.
+    type: dict
+    default: {}
   env_root:
     description:
       - The folder that holds the Python environments of the stack.
     type: str
     default: /opt/mlops-stack
+extends_documentation_fragment:
+  - mlops.stack.attributes.info
 attributes:
-  check_mode:
-    description: Can run in check mode and return what it would return otherwise.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed or would change.
-    support: N/A
-    details:
-      - The module only reads; there is never a difference.
   facts:
     description: Returns facts that Ansible keeps for the host.
     support: full
@@ -48,8 +42,8 @@ EXAMPLES = r"""
 - name: Read the host
   mlops.stack.host_facts:
     paths:
-      - /var/lib/postgresql
-      - /var/lib/seaweedfs
+      database: /var/lib/postgresql
+      artifacts: /var/lib/seaweedfs
 
 - name: Refuse a host with too little memory
   ansible.builtin.assert:
@@ -73,27 +67,8 @@ ansible_facts:
           returned: always
           type: dict
           sample: {id: debian, version_id: "13", codename: trixie, name: Debian GNU/Linux 13 (trixie)}
-        architecture:
-          description: The machine's architecture as the kernel names it.
-          returned: always
-          type: str
-          sample: x86_64
-        kernel:
-          description: The kernel's release.
-          returned: always
-          type: str
-          sample: 6.12.48+deb13-amd64
-        systemd:
-          description: Whether systemd runs the host.
-          returned: always
-          type: bool
         python:
           description: Major and minor version of the interpreter that ran the module.
-          returned: always
-          type: str
-          sample: "3.13"
-        system_python:
-          description: Major and minor version of C(/usr/bin/python3); null where it cannot be told.
           returned: always
           type: str
           sample: "3.13"
@@ -109,19 +84,6 @@ ansible_facts:
           returned: always
           type: int
           sample: 3915
-        hostname:
-          description: The host's own name.
-          returned: always
-          type: str
-          sample: node1
-        addresses:
-          description:
-            - IPv4 and IPv6 addresses under which others may reach the host, the default one first, without loopback,
-              link-local, temporary and deprecated ones.
-          returned: always
-          type: list
-          elements: str
-          sample: [192.0.2.10]
         default_address:
           description: The source address of the default route; null where there is none.
           returned: always
@@ -145,11 +107,54 @@ ansible_facts:
           type: list
           elements: str
           sample: [mlflow-3.17.2-py3.13-1a2b3c4d5e6f]
-        disks:
-          description: Free space in MiB for each of O(paths), as an ordinary user may use it.
+        unit_envs:
+          description: The folder in O(env_root) by the systemd service that is started from it.
           returned: always
           type: dict
-          sample: {/var/lib/postgresql: 20480}
+          sample: {mlflow.service: mlflow-3.17.2-py3.13-1a2b3c4d5e6f}
+        clusters:
+          description:
+            - PostgreSQL clusters of Debian's tools, in C(/etc/postgresql), that have data. Only root sees them all.
+          returned: always
+          type: list
+          elements: dict
+          contains:
+            version:
+              description: The major version.
+              returned: always
+              type: str
+            name:
+              description: The cluster's name.
+              returned: always
+              type: str
+            managed:
+              description: Whether the role P(mlops.stack.postgres#role) configured it.
+              returned: always
+              type: bool
+            databases:
+              description: How many databases there are besides those of a new cluster.
+              returned: always
+              type: int
+          sample:
+            - {version: "17", name: main, managed: true, databases: 1}
+        disks:
+          description: Each of O(paths) by its name.
+          returned: always
+          type: dict
+          contains:
+            path:
+              description: The path.
+              returned: always
+              type: str
+            device:
+              description: A number that paths on one file system have in common.
+              returned: always
+              type: int
+            free_mb:
+              description: Free space in MiB, as an ordinary user may use it.
+              returned: always
+              type: int
+          sample: {database: {path: /var/lib/postgresql, device: 65025, free_mb: 20480}}
         listeners:
           description:
             - Listening TCP sockets, sorted by port. An IPv4 address inside an IPv6 one is given as IPv4.
@@ -199,7 +204,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.host.read import Host
 def main():
     module = AnsibleModule(
         argument_spec={
-            "paths": {"type": "list", "elements": "str", "default": []},
+            "paths": {"type": "dict", "default": {}},
             "env_root": {"type": "str", "default": "/opt/mlops-stack"},
         },
         supports_check_mode=True,

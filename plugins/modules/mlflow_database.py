@@ -21,18 +21,12 @@ author:
   - The mlops.stack authors (@mlops-stack)
 requirements:
   - on the managed node, a virtual environment that holds MLflow and, for PostgreSQL, psycopg2
+extends_documentation_fragment:
+  - mlops.stack.attributes.full
 attributes:
   check_mode:
-    support: full
-    description: >-
-      Says which revision would become which. Where the environment or the database is not there yet, as on a bare
-      machine, it predicts a change.
-  diff_mode:
-    support: full
-    description: Shows the revisions before and after.
-  idempotent:
-    support: full
-    description: A second call finds the schema up to date and changes nothing.
+    details:
+      - Where the environment or the database is not there yet, as on a bare machine, it predicts a change.
 options:
   env:
     description:

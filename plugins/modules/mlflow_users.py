@@ -20,17 +20,15 @@ description:
     the inventory later, O(env) and O(auth_uri) let this module set it through MLflow's own code.
 author:
   - The mlops.stack authors (@mlops-stack)
+extends_documentation_fragment:
+  - mlops.stack.attributes.full
 attributes:
   check_mode:
-    support: full
-    description: >-
-      Says what would be done. Where the server is not there yet, as on a bare machine, it predicts a change and warns.
+    details:
+      - Where the server is not there yet, as on a bare machine, it predicts a change and warns.
   diff_mode:
-    support: full
-    description: Shows each user before and after; of a password only whether it changes.
-  idempotent:
-    support: full
-    description: A second call finds the users as asked and changes nothing.
+    details:
+      - Of a password, only whether it changes.
 options:
   url:
     description:

@@ -87,20 +87,15 @@ options:
       - The time for everything together, in seconds, including the wait for another build on the same host.
     type: int
     default: 600
+extends_documentation_fragment:
+  - mlops.stack.attributes.full
 attributes:
   check_mode:
-    description: Can run in check mode and return what would change without changing it.
-    support: full
     details:
       - Nothing is downloaded, so an unreachable index is not noticed.
   diff_mode:
-    description: Returns what the environment was and what it becomes.
-    support: full
     details:
       - The diff names the state, the interpreter and the digest of the requirements, not each package.
-  idempotent:
-    description: A second call with the same options changes nothing.
-    support: full
 author:
   - The mlops.stack authors (@mlops-stack)
 """
@@ -180,7 +175,7 @@ safe_to_retry:
   sample: true
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mlops.stack.plugins.module_utils.process.quiet import QuietModule
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import end_cleanly_on_signals
 from ansible_collections.mlops.stack.plugins.module_utils.python_env.work import ensure
 
@@ -207,7 +202,7 @@ ARGUMENTS = dict(
 
 
 def main():
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = QuietModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     end_cleanly_on_signals()
     failed, result = ensure(module.params, module.check_mode)
     if failed:

@@ -36,14 +36,13 @@ options:
         type: int
       url:
         description:
-          - An C(http) or C(https) URL to ask, through the proxy that the environment names for it in C(http_proxy),
-            C(https_proxy) and C(no_proxy).
+          - An C(http) or C(https) URL to ask, through the proxy that O(proxies) names for it.
           - Through a proxy, the statuses 407, 502, 503 and 504 do not count, with which it says that it has no answer.
         type: str
   apt_sources:
     description:
       - Also try the package sources with C(http) and C(https) in C(/etc/apt/sources.list) and
-        C(/etc/apt/sources.list.d), through the proxy that apt is configured to use, or that of the environment.
+        C(/etc/apt/sources.list.d), through the proxy that apt is configured to use, or that of O(proxies).
     type: bool
     default: false
   ca_bundle:
@@ -51,23 +50,28 @@ options:
       - A file on the host with the certificates of the authorities to trust for C(https). By default those of the
         system, and for package sources what apt is configured to use.
     type: path
+  proxies:
+    description:
+      - The proxies to ask through. What is not named here is taken from the environment (C(http_proxy),
+        C(https_proxy) and C(no_proxy)).
+    type: dict
+    suboptions:
+      http:
+        description: The proxy for C(http) URLs. It may carry a user and a password.
+        type: str
+      https:
+        description: The proxy for C(https) URLs. It may carry a user and a password.
+        type: str
+      no_proxy:
+        description: Names and networks that are reached directly, separated by commas.
+        type: str
   timeout:
     description:
       - How long to wait for the answers, in seconds, for all of them together.
     type: int
     default: 10
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would return otherwise.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed or would change.
-    support: N/A
-    details:
-      - The module only reads; there is never a difference.
-  idempotent:
-    description: A second call with the same options changes nothing.
-    support: full
+extends_documentation_fragment:
+  - mlops.stack.attributes.info
 author:
   - The mlops.stack authors (@mlops-stack)
 """
@@ -115,10 +119,10 @@ results:
       sample: 0.013
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mlops.stack.plugins.module_utils.host.reach import ask, source_questions, target_questions
+from ansible_collections.mlops.stack.plugins.module_utils.host import reach
 from ansible_collections.mlops.stack.plugins.module_utils.host.read import Host
 from ansible_collections.mlops.stack.plugins.module_utils.host.sources import passwords
+from ansible_collections.mlops.stack.plugins.module_utils.process.quiet import QuietModule
 
 TARGET = dict(name=dict(type="str"), host=dict(type="str"), port=dict(type="int"), url=dict(type="str"))
 ARGUMENTS = dict(
@@ -133,19 +137,30 @@ ARGUMENTS = dict(
     ),
     apt_sources=dict(type="bool", default=False),
     ca_bundle=dict(type="path"),
+    proxies=dict(
+        type="dict",
+        options=dict(
+            http=dict(type="str", no_log=True),
+            https=dict(type="str", no_log=True),
+            no_proxy=dict(type="str"),
+        ),
+    ),
     timeout=dict(type="int", default=10),
 )
 
 
 def main():
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = QuietModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    # What Ansible shows of the options does not carry them either.
-    module.no_log_values.update(passwords(target["url"] or "" for target in params["targets"]))
-    questions = target_questions(params["targets"], params["ca_bundle"])
+    proxies = reach.proxies_in_force(params["proxies"])
+    urls = [target["url"] or "" for target in params["targets"]] + list(proxies.values())
+    # What Ansible shows of the options does not carry passwords either. A proxy without one may be named.
+    module.no_log_values.difference_update(url for url in urls if not passwords([url]))
+    module.no_log_values.update(passwords(urls))
+    questions = reach.target_questions(params["targets"], params["ca_bundle"], proxies)
     if params["apt_sources"]:
-        questions += source_questions(Host(), params["ca_bundle"])
-    module.exit_json(changed=False, results=ask(questions, params["timeout"]))
+        questions += reach.source_questions(Host(), params["ca_bundle"], proxies)
+    module.exit_json(changed=False, results=reach.ask(questions, params["timeout"]))
 
 
 if __name__ == "__main__":

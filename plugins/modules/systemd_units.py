@@ -15,8 +15,9 @@ description:
   - Whether a unit needs a restart or a reload is told by its files. When one of O(units[].restart_on) was written after
     the unit was last started, it is restarted, whoever wrote it. So a play that was interrupted between writing a file
     and restarting its service is mended by the next one, which handlers cannot do.
-  - A unit with O(units[].restart_on) is restarted as well when systemd had not read its changed unit file or drop-ins
-    yet, even if systemd itself has started it anew since, as after a crash. That start was made from the old file.
+  - A unit with O(units[].restart_on) is restarted as well when its unit file or one of its drop-ins was written after
+    that, and when systemd had not read them yet, even if systemd itself has started it anew since, as after a crash.
+    That start was made from the old file.
   - A unit that dies at its start fails the module at once, and the message carries the last lines of its journal.
   - systemd reads its files again (C(daemon-reload)) when a unit's file changed.
 options:
@@ -48,11 +49,11 @@ options:
         default: started
       restart_on:
         description:
-          - Absolute paths. When one of them was written after the last start of the unit began, it is restarted. Name
-            the unit's own file too. A folder counts by its own time, not by what lies below it. Paths that do not exist
-            do not count.
-          - With any path here, the unit is also restarted when systemd had yet to read its unit file or drop-ins again
-            (C(NeedDaemonReload=yes)). Without one, it is not.
+          - Absolute paths. When one of them was written after the last start of the unit began, it is restarted. A
+            folder counts by its own time, not by what lies below it. Paths that do not exist do not count.
+          - With any path here, the unit's own file and its drop-ins count as well, except for those that systemd makes
+            itself, below C(/run) or by C(systemctl set-property). The unit is also restarted when systemd had yet to
+            read them again (C(NeedDaemonReload=yes)). Without a path, neither is looked at.
         type: list
         elements: path
         default: []
@@ -108,21 +109,18 @@ options:
       - How many lines of a unit's journal a failure carries.
     type: int
     default: 30
+extends_documentation_fragment:
+  - mlops.stack.attributes.full
 attributes:
   check_mode:
-    description: Can run in check mode and return what would change without changing it.
-    support: full
     details:
       - A unit that does not exist yet would be started. Health is not asked for.
       - When a unit's file changed and systemd has not read it again, what the old file says is what counts. The restart
         that the new file leads to is told.
   diff_mode:
-    description: Returns the state of each unit before and after.
-    support: full
     details:
       - A restart or reload, which leaves no trace in a unit's state, is named in words.
   idempotent:
-    description: A second call with the same options changes nothing.
     support: partial
     details:
       - With O(restart=true), and for a service of C(Type=oneshot) without C(RemainAfterExit), each call is a change.

@@ -10,6 +10,7 @@ import grp
 import os
 import pwd
 import stat
+import tempfile
 
 from ansible_collections.mlops.stack.plugins.module_utils.config_files.plan import ABSENT, Found
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import run
@@ -120,10 +121,29 @@ def apply(step):
         ACTIONS[step.action](step.wanted)
 
 
+def validate(file):
+    """Raise Failed where the command that validates a file refuses what it is to hold; nothing is left behind."""
+    folder = os.path.dirname(file.path)
+    with _explained(file.path, "validated"), contextlib.ExitStack() as stack:
+        if not os.path.isdir(folder):
+            # An earlier entry makes it, but nothing is made before everything is valid.
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+        _ask(file, stack.enter_context(_temporary(file, folder)))
+
+
 def _write(file):
-    folder, name = os.path.split(file.path)
-    # In the same folder, hidden from programs that read all of its files, and with the name's own ending.
-    temporary = os.path.join(folder, ".%s.%s" % (os.urandom(6).hex(), name[-LONGEST_NAME:]))
+    folder = os.path.dirname(file.path)
+    with _temporary(file, folder) as temporary:
+        os.rename(temporary, file.path)
+    _sync(folder)
+
+
+@contextlib.contextmanager
+def _temporary(file, folder):
+    """Give a new file in a folder with the content, owner and mode that are wanted; it is gone at the end."""
+    # Hidden from programs that read all files of the folder, and with the name's own ending.
+    name = os.path.basename(file.path)[-LONGEST_NAME:]
+    temporary = os.path.join(folder, ".%s.%s" % (os.urandom(6).hex(), name))
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as target:
@@ -131,17 +151,13 @@ def _write(file):
             target.flush()
             _set_permissions(descriptor, file)
             os.fsync(descriptor)
-        if file.validate:
-            _validate(file, temporary)
-        os.rename(temporary, file.path)
-    except BaseException:
+        yield temporary
+    finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        raise
-    _sync(folder)
 
 
-def _validate(file, temporary):
+def _ask(file, temporary):
     argv = [argument.replace("%s", temporary) for argument in file.validate]
     result = run(argv, VALIDATION_SECONDS)
     if result.timed_out:

@@ -14,9 +14,12 @@ def ensure(entries, check_mode):
     result = dict(changed=False, changed_paths=[], diff=[])
     try:
         files = [plan.wanted(entry, disk.find_user, disk.find_group) for entry in entries]
-        for step in plan.plan(files, disk.look(files), check_mode):
-            if step.action == "none":
-                continue
+        steps = [step for step in plan.plan(files, disk.look(files), check_mode) if step.action != "none"]
+        if not check_mode:
+            for step in steps:
+                if step.action == "write" and step.wanted.validate:
+                    disk.validate(step.wanted)
+        for step in steps:
             if not check_mode:
                 disk.apply(step)
             result["changed"] = True

@@ -15,17 +15,14 @@ import struct
 INSTALLED_STATES = frozenset((b"installed", b"triggers-awaited", b"triggers-pending"))
 TCP_LISTEN = "0A"
 UNLIMITED = 1 << 60
-
-NETLINK_DONE = 3
+# linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h
 NETLINK_ERROR = 2
-NEW_ADDRESS = 20
-ATTRIBUTE_ADDRESS = 1
-ATTRIBUTE_LOCAL = 2
-ATTRIBUTE_FLAGS = 8
-SCOPE_GLOBAL = 0
-SCOPE_SITE = 200
-# temporary, failed duplicate detection, deprecated: addresses nobody should be told to use
-UNUSABLE_IPV6 = 0x01 | 0x08 | 0x20
+NETLINK_DONE = 3
+NETLINK_DUMP = 0x301
+SOCK_DIAG_BY_FAMILY = 20
+DIAG_LISTEN = 1 << 10
+# PostgreSQL's FirstNormalObjectId
+FIRST_OWN_DATABASE = 16384
 
 
 def os_release(text):
@@ -44,13 +41,6 @@ def os_release(text):
         "codename": values.get("VERSION_CODENAME") or values.get("UBUNTU_CODENAME", ""),
         "name": values.get("PRETTY_NAME") or values.get("NAME", "Linux"),
     }
-
-
-def python_version(target):
-    """Return "3.13" for an interpreter's file such as /usr/bin/python3.13, or None."""
-    version = target.rpartition("/")[2].removeprefix("python")
-    major, dot, minor = version.partition(".")
-    return version if dot and major.isdigit() and minor.isdigit() else None
 
 
 def total_memory(meminfo):
@@ -127,8 +117,7 @@ def hex_address(text):
     words = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
     packed = struct.pack("=%dI" % len(words), *words)
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
-    plain = socket.inet_ntop(family, packed)
-    return (plain[7:] if plain.startswith("::ffff:") and "." in plain else plain), int(port, 16)
+    return unmapped(socket.inet_ntop(family, packed)), int(port, 16)
 
 
 def listening(text):
@@ -140,6 +129,35 @@ def listening(text):
             address, port = hex_address(fields[1])
             found.append((address, port, fields[9], fields[7]))
     return found
+
+
+def diag_request(family):
+    """Return the netlink request for all listening TCP sockets of a family of addresses."""
+    body = struct.pack("=BBxxI48x", family, socket.IPPROTO_TCP, DIAG_LISTEN)
+    return struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NETLINK_DUMP, 0, 0) + body
+
+
+def diag_answer(data):
+    """Return ([(address, port, inode, uid)], done) of a part of the answer; OSError where the kernel cannot tell."""
+    found, offset = [], 0
+    while offset + 16 <= len(data):
+        length, kind = struct.unpack_from("=IH", data, offset)
+        if kind == NETLINK_DONE:
+            return found, True
+        if kind == NETLINK_ERROR or length < 16 + 72:
+            raise OSError("the kernel does not tell its sockets")
+        family, port = struct.unpack_from("!B3xH", data, offset + 16)
+        uid, inode = struct.unpack_from("=II", data, offset + 16 + 64)
+        size = 4 if family == socket.AF_INET else 16
+        address = socket.inet_ntop(family, data[offset + 24 : offset + 24 + size])
+        found.append((unmapped(address), port, str(inode), str(uid)))
+        offset += (length + 3) & ~3
+    return found, False
+
+
+def unmapped(address):
+    """Return an address as IPv4 where it is one inside an IPv6 one."""
+    return address[7:] if address.startswith("::ffff:") and "." in address else address
 
 
 def installed_packages(*texts):
@@ -181,43 +199,32 @@ def account_of(passwd, uid):
     return uid
 
 
-def netlink_addresses(data):
-    """Return (addresses, done) of one answer to a netlink request for all addresses.
+def started_from(unit, env_root):
+    """Return the name of the environment below env_root that a unit file starts its service from, or None."""
+    for line in unit.splitlines():
+        name, sign, command = line.partition("=")
+        if sign and name.strip() == "ExecStart":
+            before, found, rest = command.partition(env_root.rstrip("/") + "/")
+            if found and not before.strip("-@:+! "):
+                return rest.partition("/")[0]
+    return None
 
-    Only addresses of global or site scope count; those of IPv6 that are temporary or deprecated do not.
+
+def data_directory(config):
+    """Return the folder of a PostgreSQL cluster's data from the text of its postgresql.conf, or None."""
+    for line in config.splitlines():
+        name, sign, value = line.partition("=")
+        if sign and name.strip() == "data_directory":
+            return value.partition("#")[0].strip().strip("'") or None
+    return None
+
+
+def databases(names):
+    """Return how many databases people made in a cluster, from the names in its folder base.
+
+    PostgreSQL gives smaller numbers to those that a new cluster begins with.
     """
-    found, offset = [], 0
-    while offset + 16 <= len(data):
-        length, kind = struct.unpack_from("=IH", data, offset)
-        if length < 16 or kind in (NETLINK_DONE, NETLINK_ERROR):
-            return found, True
-        if kind == NEW_ADDRESS:
-            address = _netlink_address(data[offset + 16 : offset + length])
-            if address:
-                found.append(address)
-        offset += (length + 3) & ~3
-    return found, False
-
-
-def _netlink_address(body):
-    family, _prefix, flags, scope, _index = struct.unpack_from("=BBBBI", body)
-    if scope not in (SCOPE_GLOBAL, SCOPE_SITE) or family not in (socket.AF_INET, socket.AF_INET6):
-        return None
-    attributes, offset = {}, 8
-    while offset + 4 <= len(body):
-        size, kind = struct.unpack_from("=HH", body, offset)
-        if size < 4:
-            break
-        attributes[kind] = body[offset + 4 : offset + size]
-        offset += (size + 3) & ~3
-    flags = struct.unpack("=I", attributes[ATTRIBUTE_FLAGS])[0] if ATTRIBUTE_FLAGS in attributes else flags
-    if family == socket.AF_INET6 and flags & UNUSABLE_IPV6:
-        return None
-    packed = attributes.get(ATTRIBUTE_LOCAL, attributes.get(ATTRIBUTE_ADDRESS))
-    if packed is None:
-        return None
-    address = socket.inet_ntop(family, packed)
-    return None if is_local(address) else address
+    return sum(1 for name in names if name.isdigit() and int(name) >= FIRST_OWN_DATABASE)
 
 
 def is_local(address):

@@ -18,9 +18,18 @@ COMMAND_SECONDS = 10
 GRACE_SECONDS = 0.5
 
 
-def target_questions(targets, ca_bundle):
+def proxies_in_force(given):
+    """Return the proxies by scheme, and under C(no) what is reached without: those given, else the environment's."""
+    found = getproxies_environment()
+    for name, value in (given or {}).items():
+        if value:
+            found["no" if name == "no_proxy" else name] = value
+    return found
+
+
+def target_questions(targets, ca_bundle, proxies):
     """Return [(name, question)]; a question takes a Probe and returns (ok, reason)."""
-    return [_target_question(target, ca_bundle, getproxies_environment()) for target in targets]
+    return [_target_question(target, ca_bundle, proxies) for target in targets]
 
 
 def _target_question(target, ca_bundle, proxies):
@@ -33,7 +42,7 @@ def _target_question(target, ca_bundle, proxies):
     return target["name"] or url, lambda probe: probe.url(url, proxy, ca_bundle)
 
 
-def source_questions(host, ca_bundle, command=run):
+def source_questions(host, ca_bundle, proxies, command=run):
     """Return [(name, question)] for the package sources of a host, asked as apt asks them."""
     entries = sources.one_line(host.text("/etc/apt/sources.list"))
     for name in host.names(PARTS):
@@ -43,11 +52,10 @@ def source_questions(host, ca_bundle, command=run):
             entries += sources.deb822(host.text("%s/%s" % (PARTS, name)))
     wanted = sources.probes(entries)
     config = sources.settings(command(["apt-config", "dump"], COMMAND_SECONDS).out) if wanted else {}
-    return [_source_question(uri, url, config, ca_bundle, command) for uri, url in wanted.items()]
+    return [_source_question(uri, url, config, ca_bundle, proxies, command) for uri, url in wanted.items()]
 
 
-def _source_question(uri, url, config, ca_bundle, command):
-    proxies = getproxies_environment()
+def _source_question(uri, url, config, ca_bundle, proxies, command):
     proxy = sources.apt_proxy(url, config, proxies, lambda place: proxy_bypass_environment(place, proxies))
     finder = sources.proxy_finder(config)
     if finder:

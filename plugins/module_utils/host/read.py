@@ -1,24 +1,26 @@
 # Copyright (c) 2026 The mlops.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads a host: its files below a root folder, its sockets' owners and its addresses."""
+"""Reads a host: its files below a root folder, its sockets' owners and its address."""
 
 from __future__ import annotations
 
 import math
 import os
 import socket
-import struct
 import sys
 
 from ansible_collections.mlops.stack.plugins.module_utils.host import parse
 
 # Nothing is ever sent to these: they are set aside for documentation and only choose a route.
 FAR_AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
-GET_ADDRESSES = 22
-REQUEST_DUMP = 0x301
 MARKER = ".complete"
+UNITS = "/etc/systemd/system"
+CLUSTERS = "/etc/postgresql"
+# Files that the role postgres writes for a cluster; either of them shows that the cluster is the stack's.
+MANAGED = ("conf.d/mlops-stack.conf", "mlops-stack_hba.conf")
 MEBIBYTE = 1 << 20
+NETLINK_SOCK_DIAG = 4
 
 
 class Host:
@@ -31,7 +33,7 @@ class Host:
     def data(self, path):
         """Return a file's bytes, none where it cannot be read."""
         try:
-            with open(self.root + path, "rb") as file:
+            with open(self.root + path, "rb", 0) as file:
                 return file.read()
         except OSError:
             return b""
@@ -55,25 +57,22 @@ class Host:
             return ""
 
     def facts(self, paths, env_root, marker=MARKER):
-        """Return everything there is to know about the host, as one dictionary."""
-        kernel = os.uname()
-        default = self.default_address()
+        """Return everything there is to know about the host, as one dictionary.
+
+        :param paths: the path to measure, by what it is for.
+        """
         return {
             "os": parse.os_release(self.text("/etc/os-release") or self.text("/usr/lib/os-release")),
-            "architecture": kernel.machine,
-            "kernel": kernel.release,
-            "systemd": os.path.isdir(self.root + "/run/systemd/system"),
             "python": "%d.%d" % sys.version_info[:2],
-            "system_python": parse.python_version(self.link("/usr/bin/python3")),
             "cpus": self.cpus(),
             "memory_mb": self.memory_mb(),
-            "hostname": kernel.nodename,
-            "addresses": self.addresses(default),
-            "default_address": default,
+            "default_address": self.default_address(),
             "packages": self.packages(),
             "users": parse.account_names(self.text("/etc/passwd")),
             "envs": self.environments(env_root, marker),
-            "disks": {path: self.free_mb(path) for path in paths},
+            "unit_envs": self.unit_environments(env_root),
+            "clusters": self.clusters(),
+            "disks": {purpose: self.disk(path) for purpose, path in paths.items()},
             "listeners": self.listeners(),
         }
 
@@ -121,20 +120,47 @@ class Host:
             name for name in self.names(env_root) if os.path.isfile("%s%s/%s/%s" % (self.root, env_root, name, marker))
         ]
 
-    def free_mb(self, path):
-        """Return the MiB free for ordinary users where the path is or would be."""
+    def unit_environments(self, env_root):
+        """Return the name of the Python environment by the systemd service that is started from it."""
+        found = {}
+        for name in self.names(UNITS):
+            if name.endswith(".service"):
+                env = parse.started_from(self.text("%s/%s" % (UNITS, name)), env_root)
+                if env:
+                    found[name] = env
+        return found
+
+    def clusters(self):
+        """Return the PostgreSQL clusters that Debian's tools know of and that have data."""
+        found = []
+        for version in self.names(CLUSTERS):
+            for name in self.names("%s/%s" % (CLUSTERS, version)):
+                config = "%s/%s/%s" % (CLUSTERS, version, name)
+                data = parse.data_directory(self.text(config + "/postgresql.conf"))
+                if data and self.data(data + "/PG_VERSION"):
+                    managed = any(os.path.isfile("%s%s/%s" % (self.root, config, file)) for file in MANAGED)
+                    databases = parse.databases(self.names(data + "/base"))
+                    found.append(dict(version=version, name=name, managed=managed, databases=databases))
+        return found
+
+    def disk(self, path):
+        """Return a path with its file system's number and the MiB free there for ordinary users.
+
+        For a path that does not exist yet, its nearest parent that does is looked at.
+        """
+        place = path
         while True:
             try:
-                info = os.statvfs(self.root + path)
-                return info.f_bavail * info.f_frsize // MEBIBYTE
+                info, device = os.statvfs(self.root + place), os.stat(self.root + place).st_dev
+                return dict(path=path, device=device, free_mb=info.f_bavail * info.f_frsize // MEBIBYTE)
             except OSError:
-                if path in ("", "/"):
-                    return 0
-                path = path.rstrip("/").rpartition("/")[0] or "/"
+                if place in ("", "/"):
+                    return dict(path=path, device=0, free_mb=0)
+                place = place.rstrip("/").rpartition("/")[0] or "/"
 
     def listeners(self):
         """Return the listening TCP sockets, each with the process and the unit that holds it where that can be seen."""
-        sockets = parse.listening(self.text("/proc/net/tcp")) + parse.listening(self.text("/proc/net/tcp6"))
+        sockets = self.sockets()
         owners = self.owners({inode for _address, _port, inode, _uid in sockets})
         found = []
         passwd = self.text("/etc/passwd")
@@ -153,6 +179,26 @@ class Host:
             )
         return found
 
+    def sockets(self):
+        """Return [(address, port, inode, uid)] of the listening TCP sockets.
+
+        The kernel writes its text files by looking through all connections that there could be. Where it can be asked
+        for the listeners alone, that takes a fraction of the time.
+        """
+        try:
+            found = []
+            with self.open_socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as connection:
+                connection.settimeout(2)
+                for family in (socket.AF_INET, socket.AF_INET6):
+                    connection.sendto(parse.diag_request(family), (0, 0))
+                    done = False
+                    while not done:
+                        some, done = parse.diag_answer(connection.recv(1 << 16))
+                        found += some
+            return found
+        except OSError:
+            return parse.listening(self.text("/proc/net/tcp")) + parse.listening(self.text("/proc/net/tcp6"))
+
     def owners(self, inodes):
         """Return {inode: pid} for the sockets wanted: the oldest process, the init process only when alone."""
         owners, missing = {}, {"socket:[%s]" % inode: inode for inode in inodes}
@@ -160,9 +206,9 @@ class Host:
         for pid in pids:
             if not missing:
                 break
-            folder = "/proc/%d/fd" % pid
+            folder = "/proc/%d/fd/" % pid
             for name in self.names(folder):
-                inode = missing.pop(self.link(folder + "/" + name), None)
+                inode = missing.pop(self.link(folder + name), None)
                 if inode is not None:
                     owners[inode] = pid
         return owners
@@ -179,21 +225,6 @@ class Host:
             if not parse.is_local(address):
                 return address
         return None
-
-    def addresses(self, default):
-        """Return the host's addresses that others may reach, the default one first."""
-        found = [default] if default else []
-        try:
-            with self.open_socket(socket.AF_NETLINK, socket.SOCK_RAW) as connection:
-                connection.settimeout(2)
-                connection.sendto(struct.pack("=IHHIIBxxx", 20, GET_ADDRESSES, REQUEST_DUMP, 1, 0, 0), (0, 0))
-                done = False
-                while not done:
-                    some, done = parse.netlink_addresses(connection.recv(1 << 16))
-                    found += some
-        except OSError:
-            pass
-        return list(dict.fromkeys(found))
 
 
 def usable_cpus():

@@ -95,10 +95,6 @@ class Database:
         self.where = "%s:%s/%s" % (host, port, name)
         self.mlflow_uri = "postgresql+psycopg2" + uri[uri.index(":") :]
 
-    def same_place(self, other):
-        """Whether two URIs name one database, whatever user they name."""
-        return self.kind == other.kind and self.where == other.where
-
 
 def scrub(text, secrets):
     """The text without the secrets in it."""

@@ -37,8 +37,11 @@ def merged_environment(extra, drop=()):
     return merged
 
 
-def run(argv, timeout, env=None, cwd="/"):
-    """Run argv and return its Result; it is killed, with its children, at the time limit and when we are ended."""
+def run(argv, timeout, env=None, cwd="/", started=None):
+    """Run argv and return its Result; it is killed, with its children, at the time limit and when we are ended.
+
+    ``started``: called with the Popen once it runs, for who runs several at once and has to end them.
+    """
     setpriv = shutil.which("setpriv")
     guarded = ([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []) + list(argv)
     began = time.monotonic()
@@ -56,6 +59,8 @@ def run(argv, timeout, env=None, cwd="/"):
         return Result(127, "", "%s: %s" % (argv[0], error.strerror), False, 0.0)
     timed_out = False
     try:
+        if started is not None:
+            started(process)
         out, err = process.communicate(timeout=max(timeout, 0.0))
     except subprocess.TimeoutExpired:
         timed_out = True

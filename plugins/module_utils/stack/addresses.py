@@ -23,10 +23,22 @@ def usable(value):
     return str(address)
 
 
-def url_host(host):
-    """The host part of a URL: IPv6 literals stand in brackets."""
+def url_host(host, own=None):
+    """The host part of a URL: IPv6 literals stand in brackets.
+
+    :param host: a name or an address, which may be that of a listener.
+    :param own: the host's own address, for a listener that takes every address.
+    """
     address = parse_ip(host)
+    if own and address is not None and address.is_unspecified:
+        host, address = own, parse_ip(own)
     return "[%s]" % address if address is not None and address.version == 6 else host
+
+
+def any_address(host):
+    """The address that stands for all of a host's own, of the kind that the given one is."""
+    address = parse_ip(host)
+    return "::" if address is not None and address.version == 6 else "0.0.0.0"
 
 
 def network(value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.mlops.stack.plugins.module_utils.stack import addresses
+from ansible_collections.mlops.stack.plugins.module_utils.stack import addresses, postgres
 from ansible_collections.mlops.stack.plugins.module_utils.stack import variables as v
 
 MINIMUM_SECRET_LENGTH = 12
@@ -17,8 +17,12 @@ MINIMUM_SECRET_LENGTH = 12
 #: Names of the secrets the stack uses; each is a file in the inventory's secrets folder or a key of common_secrets.
 SECRET_NAMES = (
     "database_password",
+    "database_backup_password",
+    "database_restore_password",
+    "database_archive_passphrase",
     "s3_admin_secret_key",
     "s3_mlflow_secret_key",
+    "s3_backup_secret_key",
     "seaweedfs_jwt_key",
     "mlflow_admin_password",
     "mlflow_client_password",
@@ -104,7 +108,7 @@ def settings(values):
             "seaweedfs_cluster_replication: %r is not a placement: use three digits in quotes, such as '000'."
             % values["seaweedfs_cluster_replication"]
         )
-    return problems + bucket_name(values["mlflow_server_bucket"])
+    return problems + postgres.settings(values) + bucket_name(values["mlflow_server_bucket"])
 
 
 def ports(values):
@@ -236,7 +240,7 @@ def host(name, facts, services, needed_memory_mb, minimum_disk):
     :param facts: what ``host_facts`` read there.
     :param services: services of this host.
     :param needed_memory_mb: the memory the plan needs there.
-    :param minimum_disk: MiB needed by path, for what is not installed yet.
+    :param minimum_disk: MiB needed for what is not installed yet, by what a path is for.
     """
     problems = []
     system = facts["os"]
@@ -256,33 +260,49 @@ def host(name, facts, services, needed_memory_mb, minimum_disk):
             "mlflow_server_workers, or move a service to another host."
             % (name, facts["memory_mb"], " + ".join(services), needed_memory_mb)
         )
-    for path, needed in minimum_disk.items():
-        free = facts["disks"].get(path)
-        if free is not None and free < needed:
+    return problems + disks(name, facts["disks"], minimum_disk)
+
+
+def disks(name, found, minimum):
+    """Sentences about file systems that are too small for all that is to lie on them.
+
+    :param found: ``path``, ``device`` and ``free_mb``, by what a path is for.
+    :param minimum: MiB needed, by what a path is for.
+    """
+    problems, devices = [], {}
+    for purpose, needed in minimum.items():
+        if purpose in found:
+            devices.setdefault(found[purpose]["device"], []).append((found[purpose], needed))
+    for places in devices.values():
+        free, needed = min(place["free_mb"] for place, _needed in places), sum(amount for _place, amount in places)
+        if free < needed:
+            *others, last = dict.fromkeys(place["path"] for place, _needed in places)
+            where = "%s and %s, which share a file system," % (", ".join(others), last) if others else last + ","
             problems.append(
-                "%s has %d MiB free at %s, and the installation needs %d MiB: free some space or mount a larger disk."
-                % (name, free, path, needed)
+                "%s has %d MiB free at %s and the installation needs %d MiB: free some space or mount a larger disk."
+                % (name, free, where, needed)
             )
     return problems
 
 
-def belongs_to(listener, service):
-    """Whether a listening socket is that service's own."""
+def belongs_to(listener, service, strangers=()):
+    """Whether a listening socket is that service's own; ``strangers`` are units of others that look like it."""
     if listener.get("unit"):
-        return listener["unit"].startswith(v.SERVICE_UNITS[service])
+        return listener["unit"].startswith(v.SERVICE_UNITS[service]) and listener["unit"] not in strangers
     return listener.get("pid") is None and listener.get("user") == v.SERVICE_ACCOUNTS[service]
 
 
-def occupied_ports(name, listeners, wanted):
+def occupied_ports(name, listeners, wanted, strangers=()):
     """Sentences about ports that some other program already holds.
 
     :param listeners: list of dicts with ``port``, ``process``, ``pid``, ``unit`` and ``user``.
     :param wanted: dict of port to (variable, service that may hold it).
+    :param strangers: units that are named like the stack's and are not.
     """
     problems = []
     for listener in sorted(listeners, key=lambda entry: entry["port"]):
         variable, service = wanted.pop(listener["port"], (None, None))
-        if variable is None or belongs_to(listener, service):
+        if variable is None or belongs_to(listener, service, strangers):
             continue
         holder = listener.get("process") or "a process of %s" % (listener.get("user") or "an unknown account")
         if listener.get("pid"):

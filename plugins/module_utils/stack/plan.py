@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.mlops.stack.plugins.module_utils.stack import addresses, budget, checks
+from ansible_collections.mlops.stack.plugins.module_utils.stack import addresses, backup, budget, checks, postgres
 from ansible_collections.mlops.stack.plugins.module_utils.stack import variables as v
 
 SERVICES = ("postgres", "seaweedfs", "mlflow")
@@ -26,7 +26,8 @@ def effective(groups, hosts):
         for name, default in defaults.items():
             values[name], problem = read_value(name, given.get(name), default)
             problems += problem
-    values["seaweedfs_cluster_replication"] = str(values["seaweedfs_cluster_replication"])
+    for name in ("seaweedfs_cluster_replication", "postgres_version", "mlflow_server_version"):
+        values[name] = None if values[name] is None else str(values[name])
     return values, problems
 
 
@@ -55,7 +56,8 @@ def services_of(host, groups):
 
 def is_up(facts, service):
     """Whether a service of the stack was listening when the host was looked at."""
-    return any(checks.belongs_to(entry, service) for entry in facts["listeners"])
+    strangers = postgres.strangers(facts["clusters"])
+    return any(checks.belongs_to(entry, service, strangers) for entry in facts["listeners"])
 
 
 def services_up(groups, hosts):
@@ -83,21 +85,34 @@ def wanted_ports(services, values):
     return wanted
 
 
-def probes(host, services, facts, stack):
+def disk_needed(missing, values):
+    """MiB that a host needs for the services that are not up on it yet, by what a path is for."""
+    needed = {}
+    for service in missing:
+        for purpose, amount in v.DISK_NEEDED[service].items():
+            needed[purpose] = needed.get(purpose, 0) + amount
+    if "mlflow" in missing and (
+        values["mlflow_server_backend"] == "sqlite" or values["mlflow_server_artifacts"] == "local"
+    ):
+        needed.update(v.DISK_LOCAL)
+    return needed
+
+
+def probes(host, missing, stack):
     """What a host must be able to reach for the services that are not up on it yet.
 
     :returns: dict with ``targets`` (for the ``reachable`` module), ``apt`` and ``index`` (whether packages have to be
-        fetched from the distribution and from a Python package index).
+        fetched from the distribution and from a Python package index), and those services themselves as ``missing``.
     """
-    missing = [service for service in services if not is_up(facts, service)]
     targets = []
-    if "mlflow" in missing:
+    if {"mlflow", "backup"} & set(missing):
         for service, label in (("postgres", "PostgreSQL"), ("s3", "the S3 gateway")):
             peer = stack[service]
             if peer["host"] and peer["inventory_host"] != host:
                 targets.append(
                     {
-                        "name": "%s of %s at %s:%d" % (label, peer["inventory_host"], peer["host"], peer["port"]),
+                        "name": "%s of %s at %s:%d"
+                        % (label, peer["inventory_host"], addresses.url_host(peer["host"]), peer["port"]),
                         "host": peer["host"],
                         "port": peer["port"],
                     }
@@ -105,7 +120,8 @@ def probes(host, services, facts, stack):
     return {
         "targets": targets,
         "apt": bool(missing),
-        "index": bool({"seaweedfs", "mlflow"} & set(missing)),
+        "index": bool({"seaweedfs", "mlflow", "backup"} & set(missing)),
+        "missing": missing,
     }
 
 
@@ -122,6 +138,7 @@ def make(groups, group_names, hosts, secrets):
     values, problems = effective(groups, hosts)
     problems += checks.settings(values)
     problems += checks.groups(groups, group_names, values["mlflow_server_backend"], values["mlflow_server_artifacts"])
+    problems += backup.group(groups["backup"], group_names["backup"], values["mlflow_server_backend"])
     for name, value in secrets.items():
         problems += checks.secret(name, value)
     problems += checks.left_out(hosts, groups["mlflow"])
@@ -148,19 +165,23 @@ def make(groups, group_names, hosts, secrets):
             continue
         services = services_of(name, groups)
         needed = budget.memory_needed(services, workers.get(name, 0))
-        disk = {}
-        for service in services:
-            if not is_up(entry["facts"], service):
-                for path, amount in v.DISK_NEEDED[service].items():
-                    disk[path] = disk.get(path, 0) + amount
-        problems += checks.host(name, entry["facts"], services, needed, disk)
-        problems += checks.occupied_ports(name, entry["facts"]["listeners"], wanted_ports(services, values))
-        stack["probes"][name] = probes(name, services, entry["facts"], stack)
+        missing = [service for service in services if not is_up(entry["facts"], service)]
+        if name in groups["backup"] and not backup.is_installed(entry["facts"]):
+            missing.append("backup")
+        problems += checks.host(name, entry["facts"], services, needed, disk_needed(missing, values))
+        version = postgres.version(values, entry["facts"])
+        strangers = postgres.strangers(entry["facts"]["clusters"], version)
+        problems += checks.occupied_ports(name, entry["facts"]["listeners"], wanted_ports(services, values), strangers)
+        stack["probes"][name] = probes(name, missing, stack)
         if "postgres" in services:
+            problems += postgres.problems(name, entry["facts"], version, values["postgres_repository"])
+            stack["postgres"]["version"] = version
             others = needed - v.MEMORY_POSTGRES_MB
             stack["postgres"]["settings"] = budget.postgres(
                 entry["facts"]["memory_mb"], others, stack["mlflow"]["connections"]
             )
+    for name in groups["backup"]:
+        problems += backup.host(name, hosts[name]["facts"], stack["postgres"]["version"], values["postgres_repository"])
     return stack, problems
 
 
@@ -177,6 +198,7 @@ def compose(groups, values, reached, workers):
     first = groups["mlflow"][0]
     port = values["mlflow_server_port"]
 
+    backup_host = groups["backup"][0] if groups["backup"] else None
     clients = [reached[host]["private"] for host in groups["mlflow"]] + values["postgres_client_networks"]
 
     def private(host):
@@ -187,7 +209,14 @@ def compose(groups, values, reached, workers):
         every_name += [*reached[host]["names"], reached[host]["public"], reached[host]["private"], host]
     front = (reached[first]["names"] or [reached[first]["public"]])[0]
     return {
-        "hosts": reached,
+        "hosts": {
+            name: {
+                **where,
+                "url_host": addresses.url_host(where["private"]),
+                "any": addresses.any_address(where["private"]),
+            }
+            for name, where in reached.items()
+        },
         "probes": {},
         "postgres": {
             "inventory_host": database_host,
@@ -196,6 +225,8 @@ def compose(groups, values, reached, workers):
             "database": values["mlflow_server_database"],
             "user": values["mlflow_server_database_user"],
             "client_networks": [addresses.network(client) for client in clients],
+            "backup_networks": [addresses.network(private(backup_host))] if backup_host else [],
+            "version": values["postgres_version"],
             "settings": {},
         },
         "s3": {
@@ -209,6 +240,7 @@ def compose(groups, values, reached, workers):
             "bucket": values["mlflow_server_bucket"],
             "access_key": values["seaweedfs_cluster_mlflow_access_key"],
         },
+        "backup": {"inventory_host": backup_host, "access_key": v.BACKUP_ACCESS_KEY},
         "seaweedfs": {
             "master_port": values["seaweedfs_cluster_master_port"],
             "volume_port": values["seaweedfs_cluster_volume_port"],
@@ -217,6 +249,7 @@ def compose(groups, values, reached, workers):
         },
         "mlflow": {
             "inventory_host": first,
+            "version": values["mlflow_server_version"],
             "port": port,
             "backend": values["mlflow_server_backend"],
             "artifacts": values["mlflow_server_artifacts"],

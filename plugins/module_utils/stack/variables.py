@@ -14,6 +14,8 @@ DEFAULTS = {
     "postgres": {
         "postgres_port": 5432,
         "postgres_client_networks": [],
+        "postgres_repository": "distribution",
+        "postgres_version": None,
     },
     "seaweedfs": {
         "seaweedfs_cluster_s3_port": 8333,
@@ -24,6 +26,7 @@ DEFAULTS = {
         "seaweedfs_cluster_mlflow_access_key": "mlflow",
     },
     "mlflow": {
+        "mlflow_server_version": "3.17.2",
         "mlflow_server_port": 5000,
         "mlflow_server_backend": "postgresql",
         "mlflow_server_artifacts": "s3",
@@ -47,11 +50,22 @@ HOST_VARIABLES = (
     "mlflow_server_workers",
 )
 
+#: The access key with which the backup reads artifacts; its secret is s3_backup_secret_key.
+BACKUP_ACCESS_KEY = "backup"
+
 #: gRPC ports of SeaweedFS are its HTTP ports plus this.
 SEAWEEDFS_GRPC_OFFSET = 10000
 
 #: Operating systems the roles have package lists for.
 SUPPORTED_OS = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
+
+#: The major version of PostgreSQL in their own repositories.
+POSTGRES_VERSIONS = {
+    ("debian", "12"): "15",
+    ("debian", "13"): "17",
+    ("ubuntu", "22.04"): "14",
+    ("ubuntu", "24.04"): "16",
+}
 
 #: The oldest Python that MLflow runs on.
 MINIMUM_PYTHON = (3, 10)
@@ -63,12 +77,16 @@ MEMORY_SEAWEEDFS_MB = 512
 MEMORY_MLFLOW_MB = 256
 MEMORY_MLFLOW_WORKER_MB = 420
 
-#: Free space in MiB that a service needs at a path before it is first installed.
+#: Free space in MiB that a service needs before it is first installed, by what ``host_facts`` was told a path is for.
 DISK_NEEDED = {
-    "postgres": {"/var/lib/postgresql": 1024},
-    "seaweedfs": {"/opt/mlops-stack": 512, "/var/lib/seaweedfs": 2048},
-    "mlflow": {"/opt/mlops-stack": 3072},
+    "postgres": {"postgres": 1024},
+    "seaweedfs": {"envs": 512, "seaweedfs": 2048},
+    "mlflow": {"envs": 3072},
+    "backup": {"envs": 256},
 }
+
+#: What MLflow needs besides where its database or its artifacts are files of its own.
+DISK_LOCAL = {"mlflow": 1024}
 
 #: Whose listener shows that a service was brought up before: its unit, and the account it runs as where the host does
 #: not let root look into other accounts' processes.

@@ -42,6 +42,7 @@ def _ensure(params, check_mode, client, result):
             problem = plan.refusal(unit, state)
             if problem:
                 raise plan.Invalid(problem)
+    units = [dict(unit, restart_on=plan.watched(unit, state)) for unit, state in zip(units, states)]
     times = client.times(units)
     decisions = [plan.decide(unit, state, times, params["restart"]) for unit, state in zip(units, states)]
     result["diff"] = dict(before=plan.describe(states, decisions, False), after=plan.describe(states, decisions, True))

@@ -61,6 +61,27 @@ def test_urls(node):
     assert '"ok": true' in said and "canary-password" not in said
 
 
+def test_a_given_proxy_is_used_and_its_password_shown_nowhere(node):
+    began = node.shell("date +%s")
+    node.shell("systemd-run --quiet --unit=it-proxy /usr/bin/python3 -m http.server 8124 --bind 127.0.0.1")
+    node.shell("for _ in $(seq 50); do (: < /dev/tcp/127.0.0.1/8124) && exit 0; sleep 0.1; done; exit 1")
+    target = "http://far.invalid/x"
+    seen, result = reach(node, {"url": target}, proxies={"http": PROXY})
+    assert seen == {target: (True, "")}
+    assert "HEAD http://far.invalid/x" in node.shell("journalctl --unit=it-proxy")
+    assert reach(node, {"url": target}, proxies={"http": PROXY, "no_proxy": "far.invalid"})[0][target][0] is False
+    node.shell("systemctl stop it-proxy")
+    seen, failed = reach(node, {"url": target}, proxies={"http": PROXY})
+    assert seen == {target: (False, "proxy http://***@127.0.0.1:8124: the connection is refused")}
+    # One without a password may be named.
+    assert reach(node, {"url": target}, proxies={"http": "http://127.0.0.1:8124"})[0] == {
+        target: (False, "proxy http://127.0.0.1:8124: the connection is refused")
+    }
+    said = node.ansible("mlops.stack.reachable", {"targets": [{"url": target}], "proxies": {"http": PROXY}}, "-vvv")
+    assert "canary" not in str([result, failed]) + said
+    assert "canary" not in node.shell(f"journalctl --no-pager --since=@{began}")
+
+
 def test_package_sources_as_apt_gets_them(node):
     node.write(SOURCE, "Types: deb\nURIs: http://packages.invalid/debian\nSuites: trixie\nComponents: main\n")
     name = "the package source http://packages.invalid/debian"

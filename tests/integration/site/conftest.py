@@ -24,7 +24,7 @@ MACHINES = {
     "bare": [],
     "peer": [],
     "small": ["--memory=700m"],
-    "full": ["--tmpfs=/opt/mlops-stack:size=100m"],
+    "full": ["--tmpfs=/opt/mlops-stack:size=100m", "--tmpfs=/srv:size=4500m"],
 }
 # All that a play may leave behind: packages and accounts are files as well.
 SNAPSHOT = r"""
@@ -85,7 +85,8 @@ class Site:
             "all": {
                 "vars": {"common_secrets_dir": str(self.secrets), **(variables or {})},
                 "children": {
-                    group: {"hosts": dict.fromkeys(members, None) if members else {}}
+                    # Names alone, or with the variables of each.
+                    group: {"hosts": members if isinstance(members, dict) else dict.fromkeys(members)}
                     for group, members in groups.items()
                 },
             }
@@ -118,16 +119,13 @@ class Site:
         changed = {name: stats["changed"] for name, stats in said["stats"].items()}
         return Outcome(done.returncode, done.stdout + done.stderr, failures, changed)
 
-    def refuse(self, groups, variables=None, generates=False, options=()):
-        """Run site.yml, which has to refuse with one message and change nothing on any machine; return that message.
-
-        What a role finds out, it finds out after the secrets were generated on the control machine.
-        """
+    def refuse(self, groups, variables=None, options=()):
+        """Run site.yml, which has to refuse with one message and change nothing on any machine; return that message."""
         before = {name: machine.snapshot() for name, machine in self.machines.items()}
         _name, message = self.run(groups, variables, options).only_failure
         for name, machine in self.machines.items():
             assert machine.snapshot() ^ before[name] == set(), name
-        assert self.secrets.exists() is generates
+        assert not self.secrets.exists()
         return message
 
 

@@ -77,6 +77,32 @@ INVENTORIES = {
         "full has 100 MiB free at /opt/mlops-stack, and the installation needs 3584 MiB: free some space or mount a "
         "larger disk.",
     ),
+    "disk for everything together": (
+        on("full"),
+        {
+            "mlflow_server_workers": 1,
+            "common_env_root": "/srv/envs",
+            "seaweedfs_cluster_data_dir": "/srv/seaweedfs",
+        },
+        "full has 4500 MiB free at /srv/envs and /srv/seaweedfs, which share a file system, and the installation needs "
+        "5632 MiB: free some space or mount a larger disk.",
+    ),
+    "release of PostgreSQL": (
+        ALL_ON_BARE,
+        {"postgres_version": "16"},
+        "postgres_version: 16 is not in Debian GNU/Linux 13 (trixie), which carries 17: set postgres_repository to "
+        "pgdg, or leave postgres_version out.",
+    ),
+    "no release of PostgreSQL": (
+        ALL_ON_BARE,
+        {"postgres_version": "17.2"},
+        "postgres_version: '17.2' is no major version of PostgreSQL: write it as '17'.",
+    ),
+    "repository of PostgreSQL": (
+        ALL_ON_BARE,
+        {"postgres_repository": "debian"},
+        "postgres_repository: 'debian' is unknown: use one of distribution, pgdg.",
+    ),
     "release of MLflow": (
         ALL_ON_BARE,
         {"mlflow_server_version": "3.99.0"},
@@ -120,12 +146,29 @@ def test_hosts_left_out_are_not_guessed(site):
     )
 
 
-def test_release_of_postgresql(site):
-    said = site.refuse(ALL_ON_BARE, {"postgres_version": "16"}, generates=True)
-    assert said == (
-        "postgres_version: 16 is not in Debian GNU/Linux 13 (trixie), which carries 17: set postgres_repository to "
-        "pgdg, or leave postgres_version out."
+def test_a_cluster_of_someone_else(site):
+    # A stand-in: what a cluster with one database leaves on a disk.
+    machine = site.machines["bare"]
+    machine.shell(
+        "mkdir -p /etc/postgresql/15/main /var/lib/postgresql/15/main/base/{1,4,5,16384}; "
+        "echo \"data_directory = '/var/lib/postgresql/15/main'\" > /etc/postgresql/15/main/postgresql.conf; "
+        "echo 15 > /var/lib/postgresql/15/main/PG_VERSION"
     )
+    try:
+        said = site.refuse(ALL_ON_BARE)
+    finally:
+        machine.shell("rm -r /etc/postgresql /var/lib/postgresql")
+    assert said == (
+        "bare has the PostgreSQL cluster 15/main with 1 database(s), which mlops.stack did not make: use another host "
+        "for PostgreSQL, or move them away and remove the cluster (pg_dropcluster --stop 15 main)."
+    )
+
+
+def test_password_of_a_proxy_is_not_shown(site):
+    proxies = {"http": "http://user:canary-password@127.0.0.1:9", "https": "http://user:canary-password@127.0.0.1:9"}
+    said = site.refuse(ALL_ON_BARE, {"common_proxies": proxies})
+    assert "proxy http://***@127.0.0.1:9: the connection is refused" in said
+    assert "canary" not in said
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole stack on one Debian 12 machine, with passwords that break careless programs: deployed, used, changed, and
-then looked for where passwords must not be."""
+then looked for where passwords must not be. What is installed comes through a proxy that wants a password too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import base64
 import glob
 import pathlib
 import threading
+import urllib.parse
 import uuid
 
+import password_proxy
 import pytest
 
 GROUPS = {"postgres": ["vm"], "seaweedfs": ["vm"], "mlflow": ["vm"]}
@@ -33,6 +35,7 @@ CHANGED = {
     "mlflow_admin_password": f"{MARK}again{NASTY}",
     "mlflow_client_password": f"{MARK}again{NASTY}",
 }
+PROXY_LOGIN = f"{MARK}user:{MARK}proxyp@ss/w%rd:#"
 LOGINS = {"mlflow_admin_password": "admin", "mlflow_client_password": "researcher"}
 WHERE_THEY_BELONG = f"grep --recursive --files-with-matches --text {MARK} /etc"
 # Everything that services, sudo and Ansible wrote on the node, and what others can read where the secrets belong.
@@ -84,7 +87,7 @@ def canaries():
         for name, user in LOGINS.items()
         for values in (SECRETS, CHANGED)
     ]
-    return [MARK.encode(), *headers]
+    return [MARK.encode(), base64.b64encode(PROXY_LOGIN.encode()), *headers]
 
 
 def assert_no_secret(text):
@@ -95,8 +98,12 @@ def assert_no_secret(text):
 @pytest.fixture(scope="module")
 def vm(deploy_site):
     """The deployed stack, and what the first deployment said at its most talkative."""
-    with Watch() as watch:
-        done = deploy_site.play(GROUPS, {"common_secrets": SECRETS}, ["-vvv", "--diff"])
+    gateway = deploy_site.machines["vm"].shell("ip route show default").split()[2]
+    user, _colon, password = (urllib.parse.quote(part, safe="") for part in PROXY_LOGIN.partition(":"))
+    with password_proxy.Proxy(gateway, PROXY_LOGIN) as deploy_site.proxy, Watch() as watch:
+        url = f"http://{user}:{password}@{deploy_site.proxy.place}"
+        variables = {"common_secrets": SECRETS, "common_proxies": {"http": url, "https": url}}
+        done = deploy_site.play(GROUPS, variables, ["-vvv", "--diff"])
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     deploy_site.first = done.stdout + done.stderr
     deploy_site.watch = watch
@@ -112,6 +119,18 @@ def test_first_deployment_shows_no_secret(vm):
     assert "PLAY RECAP" in vm.first
     assert_no_secret(vm.first)
     vm.watch.assert_nothing_seen()
+
+
+def test_packages_came_through_the_proxy(vm):
+    sources = (
+        vm.machines["vm"].shell("grep --only-matching --no-filename 'https\\?://[^/ ]*' /etc/apt/sources.list").split()
+    )
+    mirrors = {urllib.parse.urlsplit(source).hostname for source in sources}
+    assert mirrors <= set(vm.proxy.asked)
+    # Python's packages as well: there is no third kind.
+    assert set(vm.proxy.asked) - mirrors
+    assert vm.proxy.refused == 0
+    vm.machines["vm"].shell("test ! -e /run/mlops-stack-apt.conf")
 
 
 def test_nothing_is_left_open_on_either_machine(vm):
@@ -130,6 +149,42 @@ def test_second_run_changes_nothing(vm):
 def test_stack_works_with_these_passwords(vm):
     outcome = vm.run(GROUPS, {"common_secrets": SECRETS}, playbook="verify.yml")
     assert (outcome.status, outcome.failures) == (0, [])
+
+
+# A tracking server that the inventory knows and that this run leaves out.
+LEFT_OUT = {
+    "elsewhere": {"ansible_host": "192.0.2.9", "common_private_address": "192.0.2.9", "mlflow_server_workers": 1}
+}
+
+
+def test_the_check_runs_on_a_tracking_server_of_this_run(vm):
+    groups = {**GROUPS, "mlflow": {**LEFT_OUT, "vm": None}}
+    variables = {"common_secrets": SECRETS, "verify_artifact_mb": 1, "verify_restart": False}
+    outcome = vm.run(groups, variables, ["--limit", "localhost,vm"], "verify.yml")
+    assert (outcome.status, outcome.failures) == (0, [])
+    assert "ok: a model version is registered and read back" in outcome.output
+    assert "ok: the model version is still there" in outcome.output
+
+
+def test_a_run_without_a_tracking_server_checks_nothing_and_says_so(vm):
+    variables = {"common_secrets": SECRETS}
+    outcome = vm.run({**GROUPS, "mlflow": LEFT_OUT}, variables, ["--limit", "localhost,vm"], "verify.yml")
+    assert outcome.only_failure[1] == (
+        "None of the tracking servers elsewhere is in this run, and the check runs on one: add one to --limit."
+    )
+    assert "Restart the stack's services" not in outcome.output
+
+
+def test_another_version_of_postgresql_is_refused(vm):
+    variables = {"common_secrets": SECRETS, "postgres_version": "16", "postgres_repository": "pgdg"}
+    assert vm.run(GROUPS, variables).only_failure[1] == (
+        "postgres_version: 16 would make a second, empty cluster on vm, whose databases are in 15/main: set "
+        "postgres_version to 15, or upgrade the cluster first (pg_upgradecluster 15 main)."
+    )
+
+
+def test_postgresql_is_sandboxed(vm):
+    vm.machines["vm"].shell("systemd-analyze security --no-pager --threshold=40 postgresql@15-main.service")
 
 
 def test_changed_passwords_are_shown_in_no_diff(vm):

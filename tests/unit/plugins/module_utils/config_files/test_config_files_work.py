@@ -219,3 +219,37 @@ def test_a_validation_that_hangs(call, tmp_path, monkeypatch):
     result = call({"path": "a", "content": "1", "validate": "check %s"})
     assert result["msg"] == f"{tmp_path}/a: check took longer than 60 s."
     assert names(tmp_path) == []
+
+
+def test_everything_is_validated_before_anything_is_written(call, tmp_path):
+    (tmp_path / "old").write_text("old")
+    wanted = [
+        {"path": "first", "content": "1"},
+        {"path": "d", "state": "directory"},
+        {"path": "d/good", "content": "1", "validate": "true %s"},
+        {"path": "old", "content": "new", "validate": "false %s"},
+    ]
+    result = call(*wanted)
+    assert (result["phase"], result["path"], result["changed_paths"]) == ("validate", f"{tmp_path}/old", [])
+    assert names(tmp_path) == ["old"]
+    assert (tmp_path / "old").read_text() == "old"
+    wanted[3]["validate"] = "true %s"
+    assert call(*wanted)["changed_paths"] == ["first", "d", "d/good", "old"]
+
+
+def test_what_does_not_change_is_not_validated(call, tmp_path):
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("1")
+    os.chmod(tmp_path / "a", 0o600)
+    entries = [{"path": name, "content": "1", "mode": "0644", "validate": "false %s"} for name in ("a", "b")]
+    os.chmod(tmp_path / "b", 0o644)
+    assert call(*entries)["changed_paths"] == ["a"]
+
+
+def test_a_file_whose_folder_is_not_there_yet_is_validated_elsewhere(call, tmp_path):
+    script = (
+        "import os, sys; sys.exit(os.path.basename(sys.argv[1])[-5:] != '.conf' or open(sys.argv[1]).read() != '1')"
+    )
+    file = {"path": "d/a.conf", "content": "1", "validate": f'{PYTHON} "{script}" %s'}
+    assert call({"path": "d", "state": "directory"}, file)["changed_paths"] == ["d", "d/a.conf"]
+    assert names(tmp_path / "d") == ["a.conf"]

@@ -34,14 +34,6 @@ def test_os_release(text, expected):
 
 
 @pytest.mark.parametrize(
-    ("target", "version"),
-    [("python3.13", "3.13"), ("/usr/bin/python3.11", "3.11"), ("python3", None), ("", None), ("python3.x", None)],
-)
-def test_python_version(target, version):
-    assert parse.python_version(target) == version
-
-
-@pytest.mark.parametrize(
     ("text", "size"),
     [
         ("MemTotal:  2048 kB\nMemFree: 1 kB\n", 2048 * 1024),
@@ -162,55 +154,59 @@ def test_account_of(uid, name):
     assert parse.account_of(PASSWD, uid) == name
 
 
-def attribute(kind, data):
-    size = 4 + len(data)
-    return struct.pack("=HH", size, kind) + data + bytes(-size % 4)
-
-
-def message(kind, body):
-    size = 16 + len(body)
-    return struct.pack("=IHHII", size, kind, 0, 1, 0) + body + bytes(-size % 4)
-
-
-def address(text, scope=0, flags=0, family=None, *attributes):
-    version = socket.AF_INET6 if ":" in text else socket.AF_INET
-    packed = socket.inet_pton(version, text)
-    body = struct.pack("=BBBBI", family or version, 24, flags, scope, 2)
-    return message(20, body + b"".join(attributes or [attribute(1, packed)]))
-
-
-DONE = message(3, bytes(4))
+@pytest.mark.parametrize(
+    ("unit", "env"),
+    [
+        (
+            "[Service]\nExecStart=/opt/stack/mlflow-3-py3.13-abc/bin/mlflow server \\\n    --port 1\n",
+            "mlflow-3-py3.13-abc",
+        ),
+        ("ExecStartPre=/opt/stack/other/bin/x\nExecStart = -/opt/stack/weed/bin/weed s3\n", "weed"),
+        ("ExecStart=/usr/bin/env --chdir=/opt/stack/weed/bin x\n", None),
+        ("ExecStart=/opt/stackling/weed/bin/weed\n", None),
+        ("[Service]\nType=exec\n", None),
+        ("", None),
+    ],
+)
+def test_started_from(unit, env):
+    assert parse.started_from(unit, "/opt/stack") == env
+    assert parse.started_from(unit, "/opt/stack/") == env
 
 
 @pytest.mark.parametrize(
-    ("data", "found"),
+    ("config", "folder"),
     [
-        (address("192.0.2.7"), ["192.0.2.7"]),
-        (address("fd00::7", 200), ["fd00::7"]),
-        (address("192.0.2.7") + address("192.0.2.8"), ["192.0.2.7", "192.0.2.8"]),
-        (address("127.0.0.1", 254), []),
-        (address("127.0.0.1", 0), []),
-        (address("fe80::1", 253), []),
-        (address("2001:db8::1", 0, 0x20), []),
-        (address("192.0.2.7", 0, 0x01), ["192.0.2.7"]),
-        (address("192.0.2.7", 0, 0, 99), []),
-        (address("2001:db8::1", 0, 0, None, attribute(8, struct.pack("=I", 0x01))), []),
-        # Point to point: the peer's address comes first, this host's own one is called local.
         (
-            address("192.0.2.7", 0, 0, None, attribute(1, bytes(4)), attribute(2, socket.inet_aton("192.0.2.9"))),
-            ["192.0.2.9"],
+            "# data_directory = '/old'\ndata_directory = '/var/lib/postgresql/17/main'\t\t# use data\n",
+            "/var/lib/postgresql/17/main",
         ),
-        (address("192.0.2.7", 0, 0, None, attribute(3, b"eth0\0")), []),
-        (address("192.0.2.7", 0, 0, None, struct.pack("=HH", 0, 1)), []),
-        (message(16, bytes(8)), []),
-        (b"", []),
+        ("data_directory='/srv/pg'\n", "/srv/pg"),
+        ("data_directory = ''\n", None),
+        ("data_directory\nhba_file = '/x'\n", None),
+        ("", None),
     ],
 )
-def test_netlink_addresses(data, found):
-    assert parse.netlink_addresses(data) == (found, False)
-    assert parse.netlink_addresses(data + DONE) == (found, True)
+def test_data_directory(config, folder):
+    assert parse.data_directory(config) == folder
 
 
-@pytest.mark.parametrize("data", [message(2, bytes(4)), bytes(16)])
-def test_netlink_ends_with_an_error(data):
-    assert parse.netlink_addresses(data) == ([], True)
+def test_databases():
+    assert parse.databases(["1", "4", "5", "16383", "pgsql_tmp"]) == 0
+    assert parse.databases(["1", "16384", "5", "24577"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("127.0.0.1", True),
+        ("169.254.1.1", True),
+        ("::1", True),
+        ("fe80::1", True),
+        ("feb0::1", True),
+        ("192.0.2.7", False),
+        ("2001:db8::1", False),
+        ("fd00::7", False),
+    ],
+)
+def test_is_local(address, local):
+    assert parse.is_local(address) is local

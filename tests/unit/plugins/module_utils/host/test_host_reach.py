@@ -58,7 +58,7 @@ def test_targets(monkeypatch):
         {**TARGET, "url": "https://a.local.example"},
         {**TARGET, "name": "the index", "url": "http://out.example/x"},
     ]
-    questions = reach.target_questions(targets, "/ca.pem")
+    questions = reach.target_questions(targets, "/ca.pem", reach.proxies_in_force(None))
     assert [name for name, _question in questions] == [
         "PostgreSQL of db1",
         "db1:22",
@@ -77,6 +77,23 @@ def test_targets(monkeypatch):
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "proxies"),
+    [
+        (None, {"http": "http://e:1", "no": "a.example"}),
+        (
+            {"http": None, "https": "http://u:p@q:2"},
+            {"http": "http://e:1", "https": "http://u:p@q:2", "no": "a.example"},
+        ),
+        ({"http": "http://p:1", "no_proxy": "b.example"}, {"http": "http://p:1", "no": "b.example"}),
+    ],
+)
+def test_given_proxies_win_over_those_of_the_environment(monkeypatch, given, proxies):
+    monkeypatch.setenv("http_proxy", "http://e:1")
+    monkeypatch.setenv("no_proxy", "a.example")
+    assert reach.proxies_in_force(given) == proxies
+
+
 @pytest.fixture(name="apt")
 def _apt(tmp_path):
     """Package sources in a folder; call it with the files' texts, and what apt-config and a proxy finder say."""
@@ -92,7 +109,7 @@ def _apt(tmp_path):
             commands.append(argv)
             return Result(0, dump if argv[0] == "apt-config" else found, "", False, 0.0)
 
-        return reach.source_questions(Host(str(tmp_path)), "/ca.pem", command), commands
+        return reach.source_questions(Host(str(tmp_path)), "/ca.pem", reach.proxies_in_force({}), command), commands
 
     return questions
 

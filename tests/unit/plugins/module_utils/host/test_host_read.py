@@ -7,25 +7,27 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.host import read
 from ansible_collections.mlops.stack.plugins.module_utils.host.read import Host
 
 HEADER = "  sl  local_address rem_address   st\n"
-DONE = struct.pack("=IHHII", 20, 3, 0, 1, 0) + bytes(4)
 
 
 class Socket:
-    """A socket whose route and netlink answers are given."""
+    """A socket whose routes are given, and what the kernel says of its listeners; without that, it says nothing."""
 
     def __init__(self, routes, answers):
         self.routes = routes
         self.answers = list(answers)
         self.family = None
 
-    def __call__(self, family, _kind):
+    def __call__(self, family, _kind, _protocol=0):
         self.family = family
+        if family == socket.AF_NETLINK and not self.answers:
+            raise OSError(93, "Protocol not supported")
         return self
 
     def __enter__(self):
@@ -44,18 +46,11 @@ class Socket:
     def settimeout(self, _seconds):
         pass
 
-    def sendto(self, _data, _address):
-        if not self.answers:
-            raise OSError(93, "Protocol not supported")
+    def sendto(self, data, _address):
+        assert len(data) == 16 + 56
 
     def recv(self, _size):
         return self.answers.pop(0)
-
-
-def new_address(text):
-    packed = socket.inet_aton(text)
-    body = struct.pack("=BBBBI", socket.AF_INET, 24, 0, 0, 2) + struct.pack("=HH", 8, 1) + packed
-    return struct.pack("=IHHII", 16 + len(body), 20, 0, 1, 0) + body
 
 
 @pytest.fixture(name="machine")
@@ -89,25 +84,22 @@ def process(machine, pid, name, unit, *inodes):
 
 
 def test_an_empty_machine(machine):
-    facts = host(machine).facts(["/var/lib/x"], "/opt/mlops-stack")
+    facts = host(machine).facts({"data": "/var/lib/x"}, "/opt/mlops-stack")
     assert facts["os"]["id"] == "linux"
     assert facts["cpus"] >= 1
-    assert facts["disks"]["/var/lib/x"] > 0
-    nothing = ("packages", "users", "envs", "listeners", "addresses")
+    assert facts["disks"]["data"]["path"] == "/var/lib/x"
+    assert facts["disks"]["data"]["free_mb"] > 0
+    nothing = ("packages", "users", "envs", "clusters", "listeners")
     assert [facts[name] for name in nothing] == [[]] * 5
-    assert (facts["memory_mb"], facts["systemd"], facts["system_python"], facts["default_address"]) == (
-        0,
-        False,
-        None,
-        None,
-    )
+    assert (facts["memory_mb"], facts["unit_envs"], facts["default_address"]) == (0, {}, None)
 
 
 def test_this_machine():
-    facts = Host().facts(["/"], "/opt")
+    facts = Host().facts({"all": "/", "more": "/nowhere/at/all"}, "/opt")
     assert facts["memory_mb"] > 0
-    assert facts["hostname"] == os.uname().nodename
-    assert facts["disks"]["/"] > 0
+    assert facts["python"] == "%d.%d" % sys.version_info[:2]
+    assert facts["disks"]["all"]["free_mb"] > 0
+    assert facts["disks"]["all"]["device"] == facts["disks"]["more"]["device"] == os.stat("/").st_dev
 
 
 def test_the_system(machine):
@@ -118,12 +110,40 @@ def test_the_system(machine):
     machine("/var/lib/dpkg/updates/tmp.i", "Package: c\nStatus: install ok installed\n")
     machine("/opt/mlops-stack/uv/.complete", "")
     machine("/opt/mlops-stack/half/bin", "")
-    os.makedirs(machine.root + "/run/systemd/system")
-    os.makedirs(machine.root + "/usr/bin")
-    os.symlink("python3.13", machine.root + "/usr/bin/python3")
-    facts = host(machine).facts([], "/opt/mlops-stack")
-    assert (facts["os"]["id"], facts["systemd"], facts["system_python"]) == ("debian", True, "3.13")
-    assert (facts["packages"], facts["users"], facts["envs"]) == (["a", "b"], ["root"], ["uv"])
+    machine("/etc/systemd/system/mlflow.service", "[Service]\nExecStart=/opt/mlops-stack/mlflow-1/bin/mlflow server\n")
+    machine("/etc/systemd/system/other.service", "[Service]\nExecStart=/usr/bin/other\n")
+    machine(
+        "/etc/systemd/system/mlflow.service.old", "[Service]\nExecStart=/opt/mlops-stack/mlflow-0/bin/mlflow server\n"
+    )
+    facts = host(machine).facts({}, "/opt/mlops-stack")
+    assert (facts["os"]["id"], facts["packages"], facts["users"]) == ("debian", ["a", "b"], ["root"])
+    assert (facts["envs"], facts["unit_envs"]) == (["uv"], {"mlflow.service": "mlflow-1"})
+
+
+def cluster(machine, version, name, *databases):
+    data = f"/var/lib/postgresql/{version}/{name}"
+    machine(f"/etc/postgresql/{version}/{name}/postgresql.conf", f"data_directory = '{data}'\n")
+    machine(f"{data}/PG_VERSION", f"{version}\n")
+    for database in ("1", "4", "5", *databases):
+        os.makedirs(f"{machine.root}{data}/base/{database}")
+
+
+def test_clusters(machine):
+    assert host(machine).clusters() == []
+    cluster(machine, "15", "old", "16384", "16385")
+    cluster(machine, "17", "main", "16384")
+    machine("/etc/postgresql/17/main/conf.d/mlops-stack.conf", "")
+    cluster(machine, "17", "second")
+    machine("/etc/postgresql/17/second/mlops-stack_hba.conf", "")
+    # Only prepared, as the role does it before the package makes the cluster.
+    machine("/etc/postgresql/18/main/conf.d/mlops-stack.conf", "")
+    # Dropped, but for its configuration.
+    machine("/etc/postgresql/16/gone/postgresql.conf", "data_directory = '/var/lib/postgresql/16/gone'\n")
+    assert host(machine).clusters() == [
+        {"version": "15", "name": "old", "managed": False, "databases": 2},
+        {"version": "17", "name": "main", "managed": True, "databases": 1},
+        {"version": "17", "name": "second", "managed": True, "databases": 0},
+    ]
 
 
 V1 = "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n0::/\n"
@@ -176,7 +196,7 @@ def test_cpus_of_a_system_without_affinity(monkeypatch):
 
 
 def test_free_space_ends_at_the_root():
-    assert Host("/nowhere/at/all").free_mb("/a/b/") == 0
+    assert Host("/nowhere/at/all").disk("/a/b/") == {"path": "/a/b/", "device": 0, "free_mb": 0}
 
 
 def test_listeners(machine):
@@ -195,6 +215,53 @@ def test_listeners(machine):
         ("127.0.0.1", 5432, "postgres", 30, "postgres", "postgresql@17-main.service"),
         ("127.0.0.1", 9000, "999", None, None, None),
     ]
+
+
+def message(kind, body=b""):
+    return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
+
+
+def listener(address, port, inode, uid=0):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    packed = socket.inet_pton(family, address).ljust(16, b"\0")
+    return message(20, struct.pack("!BBBBHH", family, 10, 0, 0, port, 0) + packed + bytes(28 + 12)
+                   + struct.pack("=II", uid, inode))  # fmt: skip
+
+
+DONE = message(3, bytes(4))
+ERROR = message(2, struct.pack("=i", -2) + bytes(16))
+
+
+def test_listeners_as_the_kernel_tells_them(machine):
+    machine("/etc/passwd", "root:x:0:0::/:/bin/sh\npostgres:x:7:7::/:/bin/sh\n")
+    machine("/proc/net/tcp", HEADER + tcp(1, 99))
+    process(machine, 30, "postgres", "postgresql@17-main.service", 11)
+    answers = [
+        listener("192.0.2.7", 5432, 11, 7),
+        DONE,
+        listener("::", 80, 12) + listener("::ffff:192.0.2.7", 81, 13) + DONE,
+    ]
+    found = host(machine, {}, answers).listeners()
+    assert [(entry["address"], entry["port"], entry["user"], entry["unit"]) for entry in found] == [
+        ("::", 80, "root", None),
+        ("192.0.2.7", 81, "root", None),
+        ("192.0.2.7", 5432, "postgres", "postgresql@17-main.service"),
+    ]
+
+
+@pytest.mark.parametrize("answers", [[ERROR], [listener("192.0.2.7", 80, 12) + DONE, ERROR], [message(20, bytes(8))]])
+def test_listeners_where_the_kernel_does_not_tell_them(machine, answers):
+    machine("/proc/net/tcp", HEADER + tcp(22, 12))
+    assert [entry["port"] for entry in host(machine, {}, answers).listeners()] == [22]
+
+
+def test_both_ways_find_the_same_listeners():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        both = [Host(), Host("", Socket({}, []))]
+        first, second = ([entry for entry in each.listeners() if entry["port"] == port] for each in both)
+    assert first == second
+    assert (first[0]["pid"], first[0]["address"]) == (os.getpid(), "127.0.0.1")
 
 
 def test_listeners_of_processes_that_are_gone(machine):
@@ -220,13 +287,6 @@ def test_listeners_of_processes_that_are_gone(machine):
 )
 def test_default_address(machine, routes, address):
     assert host(machine, routes).default_address() == address
-
-
-def test_addresses(machine):
-    answers = [new_address("192.0.2.8"), new_address("192.0.2.7") + new_address("192.0.2.8") + DONE]
-    assert host(machine, {}, answers).addresses("192.0.2.7") == ["192.0.2.7", "192.0.2.8"]
-    assert host(machine).addresses("192.0.2.7") == ["192.0.2.7"]
-    assert host(machine).addresses(None) == []
 
 
 def test_no_process_is_looked_at_once_all_owners_are_known(machine):

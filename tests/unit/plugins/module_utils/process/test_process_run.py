@@ -64,3 +64,9 @@ def test_a_given_environment_is_the_whole():
         [sys.executable, "-c", "import os; print(os.environ.get('HOME'), os.getcwd())"], 20, env={"A": "b"}, cwd="/usr"
     )
     assert result.out == "None /usr\n"
+
+
+def test_who_runs_several_gets_to_know_each():
+    seen = []
+    result = process.run([sys.executable, "-c", "print(1)"], 20, started=seen.append)
+    assert (result.out, [child.pid > 0 for child in seen]) == ("1\n", [True])

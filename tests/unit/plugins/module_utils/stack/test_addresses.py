@@ -55,6 +55,28 @@ def test_url_host(host, text):
     assert addresses.url_host(host) == text
 
 
+@pytest.mark.parametrize(
+    ("listens", "text"),
+    [
+        ("0.0.0.0", "[2001:db8::7]"),
+        ("::", "[2001:db8::7]"),
+        ("[::]", "[2001:db8::7]"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "[2001:db8::1]"),
+        ("ml", "ml"),
+    ],
+)
+def test_url_host_of_a_listener(listens, text):
+    assert addresses.url_host(listens, "2001:db8::7") == text
+
+
+@pytest.mark.parametrize(
+    ("private", "every"), [("192.0.2.1", "0.0.0.0"), ("2001:db8::1", "::"), ("db.example.com", "0.0.0.0")]
+)
+def test_any_address(private, every):
+    assert addresses.any_address(private) == every
+
+
 def test_allowed_hosts_has_every_name_with_and_without_port():
     assert addresses.allowed_hosts(["192.0.2.7", None, "ml.example.com", "192.0.2.7"], 5000) == [
         "localhost",

@@ -10,9 +10,11 @@ FACTS = {
     "os": {"id": "debian", "version_id": "13", "name": "Debian GNU/Linux 13 (trixie)"},
     "python": "3.13",
     "memory_mb": 4096,
-    "disks": {"/opt/mlops-stack": 9000},
+    "disks": {"envs": {"path": "/opt/mlops-stack", "device": 1, "free_mb": 9000}},
     "listeners": [],
     "cpus": 2,
+    "clusters": [],
+    "packages": [],
     "default_address": "10.0.0.1",
 }
 
@@ -67,6 +69,8 @@ def test_settings_of_the_defaults_are_fine():
         ({"seaweedfs_cluster_replication": "2"}, "seaweedfs_cluster_replication: '2' is not a placement"),
         ({"mlflow_server_bucket": "X"}, "mlflow_server_bucket: 'X' is not a bucket name"),
         ({"postgres_client_networks": ["10.0.0.1/8"]}, "postgres_client_networks: 10.0.0.1/8 has host bits"),
+        ({"postgres_repository": "debian"}, "postgres_repository: 'debian' is unknown: use one of distribution, pgdg"),
+        ({"postgres_version": "17.2"}, "postgres_version: '17.2' is no major version"),
         ({"postgres_port": 70000}, "postgres_port: 70000: port 70000 does not exist"),
         ({"seaweedfs_cluster_filer_port": 60000}, "seaweedfs_cluster_filer_port: 60000: port 70000 does not exist"),
         ({"mlflow_server_port": 5432}, "postgres_port: port 5432 is also taken by mlflow_server_port"),
@@ -130,13 +134,61 @@ def test_same_address():
         ({"os": {}}, "ml1 runs an unknown system"),
         ({"python": "3.9"}, "ml1 has Python 3.9: MLflow needs 3.10"),
         ({"memory_mb": 1000}, "ml1 has 1000 MiB of memory, and mlflow there need 1352 MiB"),
-        ({"disks": {"/opt/mlops-stack": 10}}, "ml1 has 10 MiB free at /opt/mlops-stack"),
+        (
+            {"disks": {"envs": {"path": "/opt/mlops-stack", "device": 1, "free_mb": 10}}},
+            "ml1 has 10 MiB free at /opt/mlops-stack, and the installation needs 3072 MiB: free some space",
+        ),
         ({"disks": {}}, None),
     ],
 )
 def test_host(changed, part):
-    sentences = checks.host("ml1", {**FACTS, **changed}, ["mlflow"], 1352, {"/opt/mlops-stack": 3072})
+    sentences = checks.host("ml1", {**FACTS, **changed}, ["mlflow"], 1352, {"envs": 3072})
     assert [part in sentence for sentence in sentences] == ([True] if part else [])
+
+
+def place(path, device, free_mb):
+    return {"path": path, "device": device, "free_mb": free_mb}
+
+
+@pytest.mark.parametrize(
+    ("found", "where"),
+    [
+        ({"envs": place("/opt", 1, 3000), "postgres": place("/pg", 2, 1000), "seaweedfs": place("/s3", 3, 2000)}, []),
+        # Each alone would fit.
+        (
+            {"envs": place("/opt", 1, 3500), "postgres": place("/pg", 1, 3500), "seaweedfs": place("/s3", 2, 2000)},
+            ["3500 MiB free at /opt and /pg, which share a file system, and the installation needs 4000 MiB:"],
+        ),
+        (
+            {"envs": place("/a", 1, 5999), "postgres": place("/b", 1, 5999), "seaweedfs": place("/c", 1, 5999)},
+            ["5999 MiB free at /a, /b and /c, which share a file system, and the installation needs 6000 MiB:"],
+        ),
+        ({"envs": place("/a", 1, 6000), "postgres": place("/b", 1, 6000), "seaweedfs": place("/c", 1, 6000)}, []),
+        (
+            {"envs": place("/opt", 1, 2999), "postgres": place("/pg", 2, 999), "seaweedfs": place("/s3", 3, 2000)},
+            [
+                "2999 MiB free at /opt, and the installation needs 3000 MiB:",
+                "999 MiB free at /pg, and the installation needs 1000 MiB:",
+            ],
+        ),
+        # Two purposes of one folder.
+        (
+            {"envs": place("/srv", 1, 100), "postgres": place("/srv", 1, 100)},
+            ["100 MiB free at /srv, and the installation needs 4000 MiB:"],
+        ),
+    ],
+)
+def test_disks_that_are_shared_have_to_hold_all(found, where):
+    sentences = checks.disks("vm", found, {"envs": 3000, "postgres": 1000, "seaweedfs": 2000})
+    assert [sentence.removeprefix("vm has ").partition(" free some")[0] for sentence in sentences] == where
+
+
+def test_a_cluster_that_is_not_the_stack_s_occupies_its_port():
+    listeners = [{"port": 5432, "process": "postgres", "pid": 8, "unit": "postgresql@15-main.service"}]
+    [sentence] = checks.occupied_ports(
+        "db1", listeners, {5432: ("postgres_port", "postgres")}, ["postgresql@15-main.service"]
+    )
+    assert sentence.startswith("db1: port 5432 is held by postgres (process 8)")
 
 
 def test_occupied_ports_name_the_holder():

@@ -4,7 +4,20 @@ from __future__ import annotations
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.stack import plan
 
-NAMES = {"postgres": "postgres", "seaweedfs": "seaweedfs", "mlflow": "mlflow"}
+NAMES = {"postgres": "postgres", "seaweedfs": "seaweedfs", "mlflow": "mlflow", "backup": "backup"}
+
+
+OWN = "postgresql@17-main.service"
+PATHS = {
+    "envs": "/opt/mlops-stack",
+    "postgres": "/var/lib/postgresql",
+    "seaweedfs": "/var/lib/seaweedfs",
+    "mlflow": "/var/lib/mlflow",
+}
+
+
+def disks(free_mb):
+    return {purpose: {"path": path, "device": 1, "free_mb": free_mb} for purpose, path in PATHS.items()}
 
 
 def facts(address, listeners=(), memory=8192, cpus=2):
@@ -12,7 +25,9 @@ def facts(address, listeners=(), memory=8192, cpus=2):
         "os": {"id": "debian", "version_id": "13", "name": "Debian GNU/Linux 13 (trixie)"},
         "python": "3.13",
         "memory_mb": memory,
-        "disks": {"/opt/mlops-stack": 9000, "/var/lib/postgresql": 9000, "/var/lib/seaweedfs": 9000},
+        "disks": disks(9000),
+        "packages": [],
+        "clusters": [{"version": "17", "name": "main", "managed": True, "databases": 1}] if OWN in listeners else [],
         "listeners": [{"port": 1, "process": "x", "pid": 1, "unit": unit} for unit in listeners],
         "cpus": cpus,
         "default_address": address,
@@ -32,7 +47,7 @@ def hosts(**changed):
 
 
 def groups(**changed):
-    return {"postgres": ["db1"], "seaweedfs": ["store1"], "mlflow": ["ml1", "ml2"], **changed}
+    return {"postgres": ["db1"], "seaweedfs": ["store1"], "mlflow": ["ml1", "ml2"], "backup": [], **changed}
 
 
 def make(members=None, known=None, secrets=None):
@@ -57,7 +72,12 @@ def test_one_host_for_everything():
     stack, problems = make(groups(postgres=["vm"], seaweedfs=["vm"], mlflow=["vm"]), vm)
     assert problems == []
     assert stack["mlflow"]["tracking_uri"] == "http://ml.example.com:5000"
-    assert stack["probes"]["vm"] == {"targets": [], "apt": True, "index": True}
+    assert stack["probes"]["vm"] == {
+        "targets": [],
+        "apt": True,
+        "index": True,
+        "missing": ["postgres", "seaweedfs", "mlflow"],
+    }
     # The other services' memory is not PostgreSQL's: 8192 - 256 - 512 - 256 - 2 * 420 = 6328, and a quarter of that.
     assert stack["postgres"]["settings"]["shared_buffers"] == "1582MB"
 
@@ -65,7 +85,7 @@ def test_one_host_for_everything():
 def test_sqlite_and_local_folder_need_no_other_host():
     only = {"ml1": {"variables": {"mlflow_server_backend": "sqlite", "mlflow_server_artifacts": "local"}}}
     only["ml1"]["facts"] = facts("10.0.0.3")
-    stack, problems = make({"postgres": [], "seaweedfs": [], "mlflow": ["ml1"]}, only)
+    stack, problems = make({"postgres": [], "seaweedfs": [], "mlflow": ["ml1"], "backup": []}, only)
     assert problems == []
     assert stack["s3"]["endpoint_url"] is None
     assert stack["probes"]["ml1"]["targets"] == []
@@ -77,9 +97,9 @@ def test_probes_only_for_what_is_not_up():
         ml1={"facts": facts("10.0.0.3", ["mlflow.service"])},
     )
     stack, _problems = make(known=known)
-    assert stack["probes"]["db1"] == {"targets": [], "apt": False, "index": False}
+    assert stack["probes"]["db1"] == {"targets": [], "apt": False, "index": False, "missing": []}
     assert stack["probes"]["ml1"]["apt"] is False
-    assert stack["probes"]["store1"] == {"targets": [], "apt": True, "index": True}
+    assert stack["probes"]["store1"] == {"targets": [], "apt": True, "index": True, "missing": ["seaweedfs"]}
     assert [target["port"] for target in stack["probes"]["ml2"]["targets"]] == [5432, 8333]
     assert stack["probes"]["ml2"]["targets"][0]["name"] == "PostgreSQL of db1 at 10.0.0.1:5432"
 
@@ -149,7 +169,7 @@ def test_an_inventory_at_fault_has_no_plan(members, known, secrets, part):
 
 
 def test_an_inventory_without_hosts():
-    stack, problems = plan.make({"postgres": [], "seaweedfs": [], "mlflow": []}, NAMES, {}, {})
+    stack, problems = plan.make({"postgres": [], "seaweedfs": [], "mlflow": [], "backup": []}, NAMES, {}, {})
     assert stack is None
     assert len(problems) == 3
 
@@ -161,9 +181,73 @@ def test_a_machine_that_is_too_small_is_named():
 
 def test_what_is_up_needs_no_more_disk():
     full = facts("10.0.0.2", ["seaweedfs-master.service"])
-    full["disks"] = {"/opt/mlops-stack": 1, "/var/lib/seaweedfs": 1}
+    full["disks"] = disks(1)
     _stack, problems = make(known=hosts(store1={"facts": full}))
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "values", "needed"),
+    [
+        ([], {}, {}),
+        (["postgres"], {}, {"postgres": 1024}),
+        (["seaweedfs", "mlflow"], {}, {"envs": 512 + 3072, "seaweedfs": 2048}),
+        (["mlflow"], {"mlflow_server_backend": "sqlite"}, {"envs": 3072, "mlflow": 1024}),
+        (["mlflow"], {"mlflow_server_artifacts": "local"}, {"envs": 3072, "mlflow": 1024}),
+        (["postgres"], {"mlflow_server_artifacts": "local"}, {"postgres": 1024}),
+    ],
+)
+def test_disk_needed(missing, values, needed):
+    values = {"mlflow_server_backend": "postgresql", "mlflow_server_artifacts": "s3", **values}
+    assert plan.disk_needed(missing, values) == needed
+
+
+def test_one_file_system_for_everything_has_to_hold_the_sum():
+    vm = {"vm": {"variables": {}, "facts": {**facts("10.0.0.9"), "disks": disks(1024 + 2048 + 512 + 3072 - 1)}}}
+    members = groups(postgres=["vm"], seaweedfs=["vm"], mlflow=["vm"])
+    _stack, problems = make(members, vm)
+    assert problems == [
+        "vm has 6655 MiB free at /var/lib/postgresql, /opt/mlops-stack and /var/lib/seaweedfs, which share a file "
+        "system, and the installation needs 6656 MiB: free some space or mount a larger disk."
+    ]
+    vm["vm"]["facts"]["disks"] = disks(6656)
+    assert make(members, vm)[1] == []
+
+
+def test_the_version_of_postgresql_is_the_inventory_s_or_the_distribution_s():
+    assert make()[0]["postgres"]["version"] == "17"
+    stack, problems = make(known=hosts(db1={"variables": {"postgres_version": 16, "postgres_repository": "pgdg"}}))
+    assert (stack["postgres"]["version"], problems) == ("16", [])
+    left_out = hosts(db1={"variables": {"common_private_address": "10.0.0.1"}, "facts": None})
+    assert make(known=left_out)[0]["postgres"]["version"] is None
+
+
+def test_a_foreign_cluster_is_neither_the_stack_s_nor_left_alone():
+    foreign = {**facts("10.0.0.1", ["postgresql@15-main.service"])}
+    foreign["listeners"][0].update(port=5432, process="postgres", pid=7)
+    foreign["clusters"] = [{"version": "15", "name": "main", "managed": False, "databases": 2}]
+    known = hosts(db1={"facts": foreign})
+    assert plan.services_up(groups(), known) == []
+    stack, problems = make(known=known)
+    assert stack["probes"]["db1"]["missing"] == ["postgres"]
+    assert [sentence.partition(":")[0] for sentence in problems] == [
+        "db1",
+        "db1 has the PostgreSQL cluster 15/main with 2 database(s), which mlops.stack did not make",
+    ]
+
+
+def test_an_ipv6_only_host():
+    only = {"vm": {"variables": {}, "facts": facts("2001:db8::7")}}
+    peer = {"variables": {}, "facts": facts("2001:db8::8")}
+    stack, problems = make(groups(postgres=["vm"], seaweedfs=["vm"], mlflow=["ml1"]), {**only, "ml1": peer})
+    assert problems == []
+    assert stack["hosts"]["vm"]["url_host"] == "[2001:db8::7]"
+    assert stack["hosts"]["vm"]["any"] == "::"
+    assert stack["s3"]["endpoint_url"] == "http://[2001:db8::7]:8333"
+    assert stack["mlflow"]["tracking_uri"] == "http://[2001:db8::8]:5000"
+    assert stack["postgres"]["client_networks"] == ["2001:db8::8/128"]
+    assert stack["probes"]["ml1"]["targets"][0]["name"] == "PostgreSQL of vm at [2001:db8::7]:5432"
+    assert "[2001:db8::8]:5000" in stack["mlflow"]["allowed_hosts"]
 
 
 def test_ports_are_looked_for_only_where_the_service_runs():

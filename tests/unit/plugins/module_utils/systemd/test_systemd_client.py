@@ -192,6 +192,18 @@ def test_a_file_written_after_the_start_restarts(tmp_path, seconds, changed):
     assert ensure(Systemd({"a.service": [ACTIVE]}), [{"restart_on": [str(config)]}])[1]["changed"] is changed
 
 
+@pytest.mark.parametrize("key", ["FragmentPath", "DropInPaths"])
+@pytest.mark.parametrize("watches, changed", [(["/nowhere/at/all"], True), ([], False)])
+def test_a_unit_file_written_after_the_start_restarts_though_systemd_has_read_it(tmp_path, key, watches, changed):
+    (tmp_path / "a.service").write_text("")
+    written = plan.parse_time(START) + 1
+    os.utime(tmp_path / "a.service", (written, written))
+    state = dict(ACTIVE, **{key: str(tmp_path / "a.service")})
+    result = ensure(Systemd({"a.service": [state]}), [{"restart_on": watches}])[1]
+    assert result["changed"] is changed
+    assert result["units"][0]["reason"] == ("%s/a.service changed after its start" % tmp_path if changed else "")
+
+
 def test_times_of_files(tmp_path):
     config, link = tmp_path / "config", tmp_path / "link"
     config.write_text("")

@@ -280,3 +280,29 @@ def test_decide():
 )
 def test_death(state, restarts, how):
     assert plan.death(dict(RUNS, **state), restarts) == how
+
+
+@pytest.mark.parametrize(
+    "restart_on, state, paths",
+    [
+        ([], {"FragmentPath": "/etc/systemd/system/a.service"}, []),
+        (["/etc/a"], {}, ["/etc/a"]),
+        (["/etc/a"], {"FragmentPath": "", "DropInPaths": ""}, ["/etc/a"]),
+        (
+            ["/etc/a", "/etc/systemd/system/a.service"],
+            {"FragmentPath": "/etc/systemd/system/a.service", "DropInPaths": "/etc/a.d/1.conf /usr/lib/a.d/2.conf"},
+            ["/etc/a", "/etc/systemd/system/a.service", "/etc/a.d/1.conf", "/usr/lib/a.d/2.conf"],
+        ),
+        # What systemd makes itself, each time it reads its files or at a command that takes effect at once.
+        (
+            ["/etc/a"],
+            {
+                "FragmentPath": "/run/systemd/generator.late/a.service",
+                "DropInPaths": "/etc/systemd/system.control/a.service.d/50-MemoryMax.conf /run/x.d/1.conf",
+            },
+            ["/etc/a"],
+        ),
+    ],
+)
+def test_watched(restart_on, state, paths):
+    assert plan.watched({"restart_on": restart_on}, state) == paths

@@ -9,6 +9,7 @@ import http.server
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import Result
@@ -17,10 +18,13 @@ from ansible_collections.mlops.stack.plugins.module_utils.systemd import probe
 
 class Handler(http.server.BaseHTTPRequestHandler):
     seen = []
+    hosts = []
 
     def do_GET(self):
         self.seen.append(self.path)
-        self.send_response(int(self.path.split("/")[1] or 200) if self.path != "/" else 200)
+        self.hosts.append(self.headers["Host"])
+        status = self.path.split("/")[1]
+        self.send_response(int(status) if status.isdigit() else 200)
         self.send_header("Location", "http://127.0.0.1:1/")
         self.end_headers()
 
@@ -52,35 +56,68 @@ def closed_port():
         ("", [200], True, "status 200"),
         ("/503/x", [200], False, "status 503"),
         ("/302/x?y=z", [302], True, "status 302"),
+        ("/302/x?y=z#part", [302], True, "status 302"),
+        ("?y=z", [200], True, "status 200"),
     ],
 )
 def test_url(port, path, statuses, healthy, seen):
     assert probe.url("http://127.0.0.1:%d%s" % (port, path), statuses) == (healthy, seen)
-    assert Handler.seen[-1] == (path or "/")
+    assert Handler.seen[-1] == {"": "/", "?y=z": "/?y=z"}.get(path, path.partition("#")[0])
+    assert Handler.hosts[-1] == "127.0.0.1:%d" % port
 
 
 def test_url_without_a_server():
     assert probe.url("http://127.0.0.1:%d/" % closed_port(), [200]) == (False, "Connection refused")
 
 
-def test_url_that_speaks_no_http():
+@pytest.mark.parametrize(
+    "parts, healthy, words",
+    [
+        ([b"no http\n"], False, "no http"),
+        ([], False, "no HTTP: nothing"),
+        ([b"HTTP/1.1 2", b"00 OK\r\nX: y\r\n\r\n"], True, "status 200"),
+        ([b"HTTP/1.1 2000 no status\r\n"], False, "no HTTP: HTTP/1.1 2000"),
+        ([b"x" * 5000], False, "no HTTP: xxx"),
+    ],
+)
+def test_url_with_an_odd_answer(parts, healthy, words):
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer():
             with contextlib.closing(server.accept()[0]) as connection:
                 connection.recv(1000)
-                connection.sendall(b"no http\n")
+                for part in parts:
+                    connection.sendall(part)
+                    time.sleep(0.05)
 
         thread = threading.Thread(target=answer)
         thread.start()
-        healthy, seen = probe.url("http://127.0.0.1:%d/" % server.getsockname()[1], [200])
+        found, seen = probe.url("http://u:p@127.0.0.1:%d/" % server.getsockname()[1], [200])
         thread.join()
-    assert not healthy and "no http" in seen
+    assert found is healthy and words in seen
+
+
+@pytest.mark.parametrize("port, place", [(80, "http://[::1]/health"), (443, "https://[::1]/health")])
+def test_url_of_ipv6_and_the_port_of_its_scheme(monkeypatch, port, place):
+    asked = []
+
+    def connect(address, timeout):
+        asked.append(address)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(probe.socket, "create_connection", connect)
+    assert probe.url(place, [200]) == (False, "Connection refused")
+    assert asked == [("::1", port)]
+
+
+def test_no_url():
+    assert probe.url("ftp://127.0.0.1/", [200]) == (False, "it is no URL")
 
 
 def test_https_is_verified(port):
     healthy, seen = probe.url("https://127.0.0.1:%d/" % port, [200])
     assert not healthy and seen
+    assert "SSL" in seen or "wrong version" in seen.lower()
     with pytest.raises(FileNotFoundError):
         ssl.create_default_context(cafile="/nowhere.pem")
     assert probe.url("https://127.0.0.1:%d/" % port, [200], "/nowhere.pem") == (

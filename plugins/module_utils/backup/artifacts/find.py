@@ -1,0 +1,65 @@
+# Copyright (c) 2026, The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the copy of an artifact lies that belongs to a certain set."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.listing import (
+    CURRENT,
+    REPLACED,
+    list_copies,
+    numbered,
+)
+
+
+@dataclasses.dataclass
+class Copies:
+    """All copies in a destination. ``replaced``: the number of a backup to (its folder, what it set aside)."""
+
+    current: dict
+    replaced: dict
+
+    def candidates(self, entry, number):
+        """Where the copy of an entry of the set with this number may lie, the likeliest first.
+
+        What a later backup set aside, the first of them, is what lay in current when the set was made.
+        """
+        for later in sorted(self.replaced):
+            folder, copies = self.replaced[later]
+            if later > number and entry.name in copies:
+                yield f"{REPLACED}/{folder}", copies[entry.name]
+        if entry.name in self.current:
+            yield CURRENT, self.current[entry.name]
+
+    def locate(self, entry, number):
+        """The folder of the copy, such as ``current``; the copy is ``entry.name`` in it. None where there is none."""
+        for folder, copy in self.candidates(entry, number):
+            if copy.size == entry.size:
+                return folder
+        return None
+
+
+def read(destination):
+    """List all copies in a destination."""
+    replaced = {
+        number: (folder, list_copies(destination.below(REPLACED).below(folder)))
+        for number, folder in numbered(destination.names(REPLACED)).items()
+    }
+    return Copies(list_copies(destination.below(CURRENT)), replaced)
+
+
+def group(copies, entries, number):
+    """Entries by the folder of their copies: ({folder: [entries]}, the entries without a copy)."""
+    found = {}
+    missing = []
+    for entry in entries:
+        folder = copies.locate(entry, number)
+        if folder is None:
+            missing.append(entry)
+        else:
+            found.setdefault(folder, []).append(entry)
+    return found, missing

@@ -1,0 +1,75 @@
+# Copyright (c) 2026, The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies that no remaining set refers to."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import find
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import read_list
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.listing import (
+    CURRENT,
+    LISTS,
+    REPLACED,
+    numbered,
+)
+
+LIST = "artifacts.jsonl.gz"
+
+
+def outdated(lists, labels):
+    """The lists of sets that are no more, of {number: folder}. The newest stays: the next backup goes by it."""
+    newest = max(lists, default=0)
+    return {
+        number: folder
+        for number, folder in lists.items()
+        if number != newest and folder.partition("-")[2] not in labels
+    }
+
+
+def plan(copies, lists):
+    """The copies, with their folders, that no list refers to. ``lists``: (number, entries) of each remaining set."""
+    left = {f"{CURRENT}/{name}" for name in copies.current}
+    left.update(f"{REPLACED}/{folder}/{name}" for folder, names in copies.replaced.values() for name in names)
+    for number, entries in lists:
+        for entry in entries:
+            left.difference_update(f"{folder}/{entry.name}" for folder, _copy in copies.candidates(entry, number))
+    return sorted(left)
+
+
+def fetch_list(destination, folder, target):
+    """Bring a list of a destination into a file here."""
+    name = f"{LISTS}/{folder}/{LIST}"
+    with pathlib.Path(target).open("xb") as stream:
+        for chunk in destination.read(name):
+            stream.write(chunk)
+
+
+def collect(destination, labels):
+    """Delete the copies that none of the sets with these labels refers to, and the lists of others: how many copies.
+
+    To be called only by who holds the lock of the backups, after all sets have been looked at.
+    """
+    lists = numbered(destination.names(LISTS))
+    gone = outdated(lists, labels)
+    copies = find.read(destination)
+    with tempfile.TemporaryDirectory(prefix="mlops-stack-lists-") as scratch:
+
+        def remaining():
+            for number, folder in lists.items():
+                if number not in gone:
+                    target = pathlib.Path(scratch, f"{number}.jsonl.gz")
+                    fetch_list(destination, folder, target)
+                    yield number, read_list(target)
+
+        names = plan(copies, remaining())
+    for name in names:
+        destination.delete(name)
+    # The lists go last: after an interruption the next call finds the same copies again.
+    for folder in gone.values():
+        destination.delete(f"{LISTS}/{folder}/{LIST}")
+    return len(names)

@@ -1,0 +1,63 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What not every backup has: artifacts, encryption, a rehearsed restore. Each is loaded where it is asked for."""
+
+from __future__ import annotations
+
+
+def open_place(place, timeout, option):
+    """A folder or a store of artifacts."""
+    from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
+
+    if place.path:
+        return Folder(place.path, f"{option}.path")
+    from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
+
+    return Store(place.s3, timeout=timeout, option=option)
+
+
+class Extras:
+    """The parts that a set may lack."""
+
+    def check(self, settings) -> None:
+        """Fail before a long dump, and not after it."""
+        if settings.encrypt_to:
+            from ansible_collections.mlops.stack.plugins.module_utils.backup import seal
+
+            seal.check_recipients(settings.encrypt_to)
+        if settings.artifacts.source:
+            open_place(settings.artifacts.source, settings.timeout, "artifacts.source").check()
+
+    def artifacts(self, settings, label, partial, report) -> dict:
+        """List or copy the artifacts, and write their list into the set: what the manifest says of them."""
+        from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import run as artifacts
+
+        wanted = settings.artifacts
+        source = open_place(wanted.source, settings.timeout, "artifacts.source")
+        destination = None
+        if wanted.destination:
+            destination = open_place(wanted.destination, settings.timeout, "artifacts.destination")
+        return artifacts.work(artifacts.Job(wanted.mode, source, destination, partial, label, settings.timeout, report))
+
+    def collect(self, settings, labels) -> None:
+        """Delete the copies of artifacts that none of these sets refers to; in a store only where it may."""
+        wanted = settings.artifacts
+        if wanted.destination is None or (wanted.destination.s3 and not wanted.destination.s3.expire):
+            return
+        from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import garbage
+
+        garbage.collect(open_place(wanted.destination, settings.timeout, "artifacts.destination"), labels)
+
+    def seal(self, settings, folder, files) -> None:
+        """Encrypt files of a folder; each gets the suffix .age."""
+        from ansible_collections.mlops.stack.plugins.module_utils.backup import seal
+
+        seal.encrypt(folder, files, settings.encrypt_to, settings.timeout)
+
+    def rehearse(self, settings, partial, data, tool, progress) -> None:
+        """Restore the set that is being written into databases that are dropped again, and compare."""
+        from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import rehearse
+
+        login = settings.restore_login
+        rehearse.rehearse(login, partial, data, tool, settings.jobs, settings.timeout, progress)

@@ -1,0 +1,201 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What sets there are, and whether they are enough. What is damaged is told, never raised."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import pathlib
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup import (
+    folder,
+    locks,
+    manifest,
+    names,
+    plan,
+    retention,
+    verify,
+)
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+
+STORE_TIMEOUT = 120
+
+
+def open_store(s3, deep=False):
+    """The sets of a store, and why they cannot be read, one of both."""
+    if s3 is None:
+        return [], None
+    from ansible_collections.mlops.stack.plugins.module_utils.backup.remote import Remote
+
+    try:
+        remote = Remote(s3, None if deep else STORE_TIMEOUT)
+        found = remote.sets()
+        for one in found if deep else ():
+            one.problems = remote.verify(one.label)
+        return found, None
+    except BackupError as error:
+        return [], error.message
+
+
+def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
+    """Everything about the sets; ``sets`` are the settings of that name. ``deep``: read all files, compare hashes."""
+    dest = pathlib.Path(sets.dest)
+    problems = []
+    try:
+        here = folder.list_sets(dest)
+        for one in here if deep else ():
+            if one.complete:
+                one.problems = verify.compare(one.path, one.manifest)
+        orphans = [path.name for path in folder.leftovers(dest)]
+    except BackupError as error:
+        here, orphans = [], []
+        problems.append(error.message)
+    there, unread = read_store(sets.s3, deep)
+    if unread:
+        problems.append(unread)
+    running = locks.is_held(dest / names.LOCK)
+    progress, last = read_json(dest / names.PROGRESS), read_json(dest / names.LAST)
+    listed = merge(here, there, sets, now)
+    problems += judge(listed, sets, now, last, bool(unread))
+    if not running and orphans:
+        problems.append(f"A backup was interrupted and left {orphans[0]} in {dest}; the next one removes it.")
+    newest = max((one for one in listed if one["complete"]), key=lambda one: one["created"], default=None)
+    return {
+        "folder": str(dest),
+        "sets": listed,
+        "latest": newest["label"] if newest else None,
+        "healthy": not problems,
+        "problems": problems,
+        "locked": running,
+        "running": progress if running else None,
+        "orphans": [] if running else orphans,
+        "last": last,
+    }
+
+
+def read_json(path) -> dict | None:
+    """A small file that a backup writes, None where it is not there or is not that."""
+    try:
+        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def merge(here, there, sets, now) -> list[dict]:
+    """One entry for each label, the newest first, whether it is in the folder, in the store or in both."""
+    verdicts = {
+        "folder": plan.expiry(here, sets.policy, now, sets.minimum_redundancy),
+        "s3": plan.expiry(there, sets.policy, now, sets.minimum_redundancy),
+    }
+    found: dict[str, dict] = {}
+    for place, many in (("folder", here), ("s3", there)):
+        for one in many:
+            entry = found.setdefault(one.label, _empty(one.label))
+            entry["locations"].append(place)
+            entry["problems"] += [f"{place}: {problem}" for problem in one.problems]
+            if one.manifest is not None and entry["created"] is None:
+                entry.update(_told(one.manifest))
+            entry["complete"] = entry["complete"] or one.complete
+            verdict = verdicts[place].get(one.label)
+            if verdict and verdict[0] == retention.EXPIRE:
+                entry["expires_if"] = "the next backup succeeds"
+            elif verdict and entry["expires_if"] is None:
+                entry["kept_by"] = verdict[1]
+    return sorted(found.values(), key=lambda entry: (entry["created"] or "", entry["label"]), reverse=True)
+
+
+def _empty(label: str) -> dict:
+    return {
+        "label": label,
+        "created": None,
+        "bytes": 0,
+        "databases": [],
+        "locations": [],
+        "complete": False,
+        "verified": None,
+        "encrypted": False,
+        "artifacts": None,
+        "problems": [],
+        "expires_if": None,
+        "kept_by": None,
+    }
+
+
+def _told(data: dict) -> dict:
+    artifacts = data.get("artifacts")
+    return {
+        "created": data["created"],
+        "bytes": manifest.total_bytes(data),
+        "databases": manifest.databases(data),
+        "verified": data["verified"],
+        "encrypted": data["encrypted"],
+        "artifacts": artifacts and {key: artifacts.get(key) for key in ("mode", "objects", "bytes", "destination")},
+    }
+
+
+def judge(listed, sets, now, last, unread: bool) -> list[str]:
+    """Why the sets are not enough, one sentence each; none where they are. ``unread``: the store was not read."""
+    found = [f"The set {one['label']} is damaged: {one['problems'][0]}." for one in listed if one["problems"]]
+    complete = [one for one in listed if one["complete"]]
+    if not complete:
+        return [*found, "There is no complete set."]
+    newest = max(complete, key=lambda one: one["created"])
+    age = now - names.parse_time(newest["created"])
+    if sets.max_age is not None and age > datetime.timedelta(seconds=sets.max_age):
+        hours = age.total_seconds() / 3600
+        found.append(
+            f"The newest complete set, {newest['label']}, is {hours:.1f} hours old; max_age allows "
+            f"{sets.max_age / 3600:g}."
+        )
+    if age < -retention.TOLERANCE:
+        found.append(f"The set {newest['label']} is from the future: check the clocks.")
+    if sets.min_size is not None and newest["bytes"] < sets.min_size:
+        found.append(f"The set {newest['label']} has {newest['bytes']} bytes; min_size is {sets.min_size}.")
+    if len(complete) < sets.minimum_redundancy:
+        found.append(f"Complete sets: {len(complete)}; minimum_redundancy wants {sets.minimum_redundancy}.")
+    if newest["verified"].get("level") == "none":
+        found.append(f"The set {newest['label']} was never read back: verify is none.")
+    if sets.s3 is not None and not unread and "s3" not in newest["locations"]:
+        found.append(f"The newest set, {newest['label']}, is not in the store.")
+    if last and not last.get("ok"):
+        why = (last.get("error") or {}).get("msg", "its end was not written down")
+        found.append(f"The last backup, {last.get('label')}, failed: {why}")
+    return found
+
+
+def metrics(told: dict, now: float) -> str:
+    """The Prometheus text of what gather() tells; ``now`` in seconds since 1970."""
+    complete = [one for one in told["sets"] if one["complete"]]
+    newest = next((one for one in complete if one["label"] == told["latest"]), None)
+    last = told["last"] or {}
+    values = [
+        ("healthy", "Whether the sets are enough, as pg_backup_info judges.", int(told["healthy"])),
+        ("complete_sets", "Sets that are complete.", len(complete)),
+        ("damaged_sets", "Sets that are damaged.", sum(bool(one["problems"]) for one in told["sets"])),
+        ("last_success", "Whether the last attempt succeeded.", int(bool(last.get("ok")))),
+        ("checked_timestamp_seconds", "When this was written.", int(now)),
+    ]
+    if newest:
+        created = int(names.parse_time(newest["created"]).timestamp())
+        values += [
+            ("newest_timestamp_seconds", "Time of the newest complete set.", created),
+            ("newest_bytes", "Size of the newest complete set, its artifacts left out.", newest["bytes"]),
+        ]
+    lines = []
+    for name, meaning, value in values:
+        full = f"mlops_stack_backup_{name}"
+        lines += [f"# HELP {full} {meaning}", f"# TYPE {full} gauge", f"{full} {value}"]
+    return "\n".join(lines) + "\n"
+
+
+def write_metrics(path, text: str) -> None:
+    """Write the text where node_exporter reads it, whole or not at all; everybody may read it."""
+    path = pathlib.Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.chmod(0o644)
+    beside.replace(path)

@@ -1,0 +1,153 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a call for a backup has to do, from what is there. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup import manifest, names, retention
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+
+NOTHING = "none"
+UPLOAD = "upload"
+BACKUP = "backup"
+# A set's files besides its tables' data: toc.dat, globals, the manifest, lists.
+FILES_BESIDE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What is to be done, with which set, and why."""
+
+    action: str
+    label: str | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What a set must be so that no new one is needed; ``max_age`` in seconds, None where any set is too old."""
+
+    system_identifier: str
+    databases: tuple[str, ...]
+    level: str
+    max_age: float | None
+    label: str | None
+    artifacts: str
+    encrypted: bool
+
+
+def decide(wanted: Wanted, found, remote: set[str] | None, now: datetime.datetime) -> Decision:
+    """Whether a set that is there will do. ``found`` are the folder's sets, ``remote`` the complete sets of the store,
+    None where there is no store."""
+    if wanted.label:
+        return _decide_label(wanted, found, remote)
+    if wanted.max_age is None:
+        return Decision(BACKUP, None, "a backup was asked for")
+    limit = now - datetime.timedelta(seconds=wanted.max_age)
+    young = [
+        one
+        for one in found
+        if one.complete and limit < one.created <= now + retention.TOLERANCE and not lacks(wanted, one.manifest)
+    ]
+    if not young:
+        return Decision(BACKUP, None, "no verified set of these databases is younger than max_age")
+    newest = max(young, key=lambda one: (one.created, one.label))
+    return _there(newest, remote, "is younger than max_age")
+
+
+def _decide_label(wanted, found, remote):
+    same = [one for one in found if one.label == wanted.label]
+    if not same:
+        if remote and wanted.label in remote:
+            return Decision(NOTHING, wanted.label, f"the set {wanted.label} is in the store")
+        return Decision(BACKUP, wanted.label, f"there is no set {wanted.label}")
+    one = same[0]
+    if not one.complete:
+        raise refuse(f"The set {wanted.label} is there and is damaged ({one.problems[0]}): remove it by state=absent.")
+    lacking = lacks(wanted, one.manifest)
+    if lacking:
+        raise refuse(f"The set {wanted.label} is there and {lacking}: choose another label.")
+    return _there(one, remote, "is there")
+
+
+def _there(one, remote, why):
+    if remote is not None and one.label not in remote:
+        return Decision(UPLOAD, one.label, f"the set {one.label} {why} and is not in the store")
+    return Decision(NOTHING, one.label, f"the set {one.label} {why}")
+
+
+def refuse(message: str) -> BackupError:
+    """The error of a call that asks for what cannot be."""
+    return BackupError(message, "plan", safe_to_retry=False)
+
+
+def lacks(wanted: Wanted, data: dict) -> str | None:
+    """What a complete set lacks to be what is asked for, None where it is that."""
+    if data["postgres"].get("system_identifier") != wanted.system_identifier:
+        return "is of another PostgreSQL server"
+    missing = sorted(set(wanted.databases) - set(manifest.databases(data)))
+    if missing:
+        return f"does not hold the database {missing[0]}"
+    if manifest.LEVELS.index(data["verified"].get("level", "none")) < manifest.LEVELS.index(wanted.level):
+        return f"was not verified by verify={wanted.level}"
+    if wanted.artifacts != "none" and (data.get("artifacts") or {}).get("mode") != wanted.artifacts:
+        return f"has no artifacts by mode={wanted.artifacts}"
+    if data["encrypted"] != wanted.encrypted:
+        return "is not encrypted" if wanted.encrypted else "is encrypted"
+    return None
+
+
+def expiry(found, policy, now, minimum_redundancy: int, coming: str | None = None) -> dict[str, tuple[str, str]]:
+    """What retention says of complete sets, those of the folder or those of the store.
+
+    ``coming``: a set that would be made now and counted with them.
+    """
+    complete = [(one.label, names.parse_time(one.manifest["created"])) for one in found if one.complete]
+    if coming is not None:
+        complete.append((coming, now))
+    return retention.plan(complete, policy, now, minimum_redundancy)
+
+
+def needed_bytes(sizes: dict[str, int], found, factor: float) -> int:
+    """How much space a dump of databases of these sizes may need.
+
+    The newest set of them tells how small they become; without one, as much as they take on the server.
+    """
+    whole = sorted((one for one in found if one.complete), key=lambda one: one.manifest["created"], reverse=True)
+    for one in whole:
+        before = {entry["name"]: entry.get("size_bytes", 0) for entry in one.manifest["databases"]}
+        if set(before) == set(sizes) and sum(before.values()):
+            share = manifest.total_bytes(one.manifest) / sum(before.values())
+            return int(sum(sizes.values()) * min(share, 1.0) * factor)
+    return int(sum(sizes.values()) * factor)
+
+
+def check_space(needed: int, free: int, files: int, free_files: int, dest) -> None:
+    """BackupError where the file system of the sets is too full; ``free_files`` 0 where it does not count them."""
+    if free < needed:
+        raise BackupError(
+            f"{dest} has {free >> 20} MiB free and the backup may need {needed >> 20} MiB: make room, or set a lower "
+            "free_space_factor.",
+            "check",
+        )
+    if free_files and free_files < files + FILES_BESIDE:
+        raise BackupError(
+            f"The file system of {dest} has room for {free_files} more files (inodes) and the backup needs "
+            f"{files + FILES_BESIDE}: remove files there.",
+            "check",
+        )
+
+
+def check_size(found: int, least: int | None) -> None:
+    """BackupError where a dump is smaller than it may be."""
+    if least is not None and found < least:
+        raise BackupError(
+            f"The dump has {found} bytes and min_size is {least}: is the database empty, or the wrong one? Nothing was "
+            "published and no set was removed.",
+            "check",
+            safe_to_retry=False,
+        )

@@ -1,0 +1,49 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is told of a call."""
+
+from __future__ import annotations
+
+import errno
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup import folder, manifest
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def failed_write(error: OSError, dest) -> BackupError:
+    """The error of a file system that does not take what is written."""
+    where = error.filename or dest
+    if error.errno in FULL:
+        why = "there is no space (or no inode) left; make room there"
+    elif error.errno == errno.EROFS:
+        why = "its file system is read-only; mount it writable"
+    else:
+        why = error.strerror or str(error)
+    return BackupError(f"Writing to {where} failed: {why}.", "write")
+
+
+def summary(found: folder.Found) -> dict:
+    """What the result tells of a set."""
+    data = found.manifest
+    return {
+        "label": found.label,
+        "path": str(found.path),
+        "created": data["created"],
+        "bytes": found.bytes,
+        "databases": manifest.databases(data),
+        "rows": sum(sum(entry.get("tables", {}).values()) for entry in data["databases"]),
+        "verified": data["verified"],
+        "encrypted": data["encrypted"],
+        "artifacts": data["artifacts"],
+    }
+
+
+def diff(before: list[str], made: str | None, gone: list[str]) -> dict:
+    """The complete sets before and after, for Ansible's diff; ``made`` is the new one, where there is one."""
+    after = [label for label in before if label not in gone]
+    if made is not None and made not in after:
+        after.append(made)
+    return {"before": {"sets": before}, "after": {"sets": after}}

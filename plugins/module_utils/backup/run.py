@@ -1,0 +1,286 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One call: what is there, what is to be done, doing it under the locks, and what is told of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import secrets
+import shutil
+import socket
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup import (
+    folder,
+    locks,
+    manifest,
+    names,
+    plan,
+    retention,
+)
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import Extras
+from ansible_collections.mlops.stack.plugins.module_utils.backup.making import Making
+from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import Server
+from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import Progress, utc_now
+from ansible_collections.mlops.stack.plugins.module_utils.backup.results import diff, failed_write, summary
+from ansible_collections.mlops.stack.plugins.module_utils.backup.settings import Settings
+from ansible_collections.mlops.stack.plugins.module_utils.backup.store import NoStore, open_store
+from ansible_collections.mlops.stack.plugins.module_utils.mlflow.uri import scrub
+from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
+
+
+class Run:
+    """One call. ``opener`` gives the store, ``server_class`` the server, ``maker`` makes a set: tests give others."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        say=None,
+        *,
+        opener=open_store,
+        server_class=Server,
+        maker=Making,
+        extras=None,
+        now=utc_now,
+    ):
+        self.settings = settings
+        self.sets = settings.sets
+        self.dest = pathlib.Path(settings.sets.dest)
+        self.say = say or (lambda line: None)
+        self.opener = opener
+        self.server_class = server_class
+        self.maker = maker
+        self.extras = extras or Extras()
+        self.now = now
+        self.before: list[str] = []
+        self.result = {"changed": False, "action": plan.NOTHING, "expired": [], "swept": [], "warnings": []}
+
+    def __call__(self, check_mode: bool = False) -> dict:
+        """Do what the options ask for: the result. BackupError where it cannot be."""
+        old_mask = os.umask(0o077)
+        try:
+            with self._explained():
+                self.before = [one.label for one in folder.list_sets(self.dest) if one.complete]
+                work = {"present": self.present, "absent": self.absent, "expired": self.expire_only}
+                work[self.settings.state](check_mode)
+        finally:
+            os.umask(old_mask)
+        return self.result
+
+    @contextlib.contextmanager
+    def _explained(self):
+        """Everything that goes wrong becomes one clear sentence, without secrets."""
+        try:
+            yield
+        except BackupError as error:
+            error.message = scrub(error.message, self.settings.secrets)
+            error.stderr_tail = scrub(error.stderr_tail, self.settings.secrets)
+            raise
+        except Interrupted as error:
+            raise BackupError(
+                f"The backup was {error}; nothing half-written is left, and earlier sets are untouched.", "interrupted"
+            ) from error
+        except OSError as error:
+            raise failed_write(error, self.dest) from error
+
+    # What is asked for
+
+    def present(self, check_mode: bool) -> None:
+        """Make a set, where none that is there will do."""
+        if check_mode:
+            store = self.opener(self.settings)
+            decision = self._plan(self._identity(self._server()), store)
+            if decision.action != plan.NOTHING:
+                self._predict(decision.label or names.new_label(self.now(), "new"), store)
+            return
+        label = self.settings.label or names.new_label(self.now(), secrets.token_hex(2))
+        with self._locked(), self._attempt(label) as progress, self._leased() as store:
+            with progress.phase("plan"):
+                self.result["swept"] = folder.sweep(self.dest)
+                store.sweep()
+                server = self._server()
+                identity = self._identity(server)
+                decision = self._plan(identity, store)
+            self._do(decision, store, server, identity, label, progress)
+
+    def _predict(self, label, store) -> None:
+        """What would expire if a set were made now."""
+        here = [one for one in folder.list_sets(self.dest) if one.label != label]
+        planned = plan.expiry(here, self.sets.policy, self.now(), self.sets.minimum_redundancy, label)
+        gone = retention.expired(planned)
+        self.result["expired"] = sorted({*gone, *self._expired_there(store)})
+        self.result["diff"] = diff(self.before, label, gone)
+
+    def _do(self, decision, store, server, identity, label, progress) -> None:
+        if decision.action == plan.BACKUP:
+            made = self._make(server, identity, store, label, progress)
+        elif decision.action == plan.UPLOAD:
+            made = folder.look(self.dest / decision.label)
+        else:
+            return
+        self._upload(store, made, progress)
+        with progress.phase("expire"):
+            self.result["expired"] = self._expire(store, False)
+        self.result["seconds"] = progress.seconds
+        self.result["diff"] = diff(self.before, made.label, self.result["expired"])
+
+    def absent(self, check_mode: bool) -> None:
+        """Remove one set, here and in the store."""
+        with contextlib.ExitStack() as stack:
+            if check_mode:
+                store = self.opener(self.settings)
+            elif self.dest.exists():
+                stack.enter_context(self._locked())
+                store = stack.enter_context(self._leased())
+            else:
+                store = stack.enter_context(self._leased())
+            label = self.settings.label
+            here = any(one.label == label for one in folder.list_sets(self.dest))
+            there = any(one.label == label for one in store.sets())
+            if here or there:
+                self.result.update(changed=True, action="remove", label=label, diff=diff(self.before, None, [label]))
+            if here and not check_mode:
+                folder.remove(self.dest, label)
+            if there and not check_mode:
+                store.remove(label)
+
+    def expire_only(self, check_mode: bool) -> None:
+        """Remove what retention drops, and nothing else."""
+        if check_mode or not self.dest.exists():
+            gone = self._expire(self.opener(self.settings), True)
+        else:
+            with self._locked(), self._leased() as store:
+                gone = self._expire(store, False)
+        self.result["expired"] = gone
+        if gone:
+            self.result.update(changed=True, action="expire", diff=diff(self.before, None, gone))
+
+    # The steps
+
+    def _server(self):
+        return self.server_class(self.settings.login)
+
+    def _identity(self, server):
+        return server.identity(self.settings.allow_replica, self.settings.databases[0])
+
+    @contextlib.contextmanager
+    def _locked(self):
+        """Nobody else works in the folder."""
+        folder.prepare(self.dest)
+        who = f"{socket.gethostname()}, state={self.settings.state}"
+        with locks.held(self.dest, who, names.format_time(self.now()), self.settings.lock_timeout):
+            yield
+
+    @contextlib.contextmanager
+    def _leased(self):
+        """The store, in which nobody else works."""
+        with self.opener(self.settings) as store:
+            store.hold(self.settings.lock_timeout)
+            yield store
+
+    @contextlib.contextmanager
+    def _attempt(self, label):
+        """Keep what became of this attempt in last.json, and nothing of a failed one."""
+        progress = Progress(self.dest, label, manifest.write_json, self.say, now=self.now)
+        last = {"label": label, "ok": False, "started": progress.started}
+        try:
+            with self._explained():
+                yield progress
+        except BackupError as error:
+            last["error"] = error.result()
+            raise
+        else:
+            last.update(ok=True, label=self.result.get("label", label), error=None)
+        finally:
+            progress.clear()
+            last["finished"] = names.format_time(self.now())
+            # Where the disk is full the journal and the exit status still tell.
+            with contextlib.suppress(OSError):
+                manifest.write_json(self.dest / names.LAST, last)
+
+    def _plan(self, identity, store) -> plan.Decision:
+        settings = self.settings
+        wanted = plan.Wanted(
+            identity.system_identifier,
+            settings.databases,
+            settings.verify,
+            self.sets.max_age,
+            settings.label,
+            settings.artifacts.mode,
+            bool(settings.encrypt_to),
+        )
+        here = folder.list_sets(self.dest)
+        there = None if isinstance(store, NoStore) else {one.label for one in store.sets() if one.complete}
+        decision = plan.decide(wanted, here, there, self.now())
+        self.result.update(
+            changed=decision.action != plan.NOTHING,
+            action=decision.action,
+            reason=decision.reason,
+            label=decision.label,
+        )
+        kept = next((one for one in here if one.label == decision.label and one.complete), None)
+        if kept:
+            self.result["set"] = summary(kept)
+        return decision
+
+    def _make(self, server, identity, store, label, progress):
+        """Write a set into a partial folder, and give it its name when it is whole."""
+        partial = self.dest / names.partial(label)
+        maker = self.maker(self.settings, server, identity, label, partial, progress, self.now, self.extras)
+        try:
+            data = maker(folder.list_sets(self.dest))
+            store.check()
+            with progress.phase("publish"):
+                data["seconds"] = dict(progress.seconds)
+                manifest.write(partial, data)
+                path = folder.publish(self.dest, label)
+        except BaseException:
+            # Before the failure is told, so that the space is free again; what is left is swept by the next backup.
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        made = folder.look(path)
+        self.result["warnings"] += maker.warnings
+        self.result.update(label=label, set=summary(made))
+        return made
+
+    def _upload(self, store, made, progress) -> None:
+        if isinstance(store, NoStore):
+            return
+        with progress.phase("upload", manifest.total_bytes(made.manifest), "bytes"):
+            try:
+                store.upload(made.path, made.manifest, progress.report)
+            except BackupError as error:
+                error.message += f" The set stays in {made.path}, and no set was removed."
+                raise
+
+    def _expire(self, store, check_mode: bool) -> list[str]:
+        """Remove what retention drops: the labels. In the store only where its options say so."""
+        planned = plan.expiry(folder.list_sets(self.dest), self.sets.policy, self.now(), self.sets.minimum_redundancy)
+        here, there = retention.expired(planned), self._expired_there(store)
+        if not check_mode:
+            store.check()
+            for label in here:
+                folder.remove(self.dest, label)
+            for label in there:
+                store.remove(label)
+            if here or there:
+                self._collect(store)
+        return sorted({*here, *there})
+
+    def _expired_there(self, store) -> list[str]:
+        """What retention drops in the store, where it may."""
+        if self.sets.s3 is None or not self.sets.s3.expire:
+            return []
+        planned = plan.expiry(store.sets(), self.sets.policy, self.now(), self.sets.minimum_redundancy)
+        return retention.expired(planned)
+
+    def _collect(self, store) -> None:
+        """Remove the copies of artifacts that no set refers to any more."""
+        labels = {one.label for one in (*folder.list_sets(self.dest), *store.sets())}
+        try:
+            self.extras.collect(self.settings, labels)
+        except BackupError as error:
+            self.result["warnings"].append(f"Copies of artifacts that no set needs were kept: {error.message}")

@@ -1,0 +1,231 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From options to settings: secrets read from their files, durations and sizes as numbers, conflicts told."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import urllib.parse
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup import names
+from ansible_collections.mlops.stack.plugins.module_utils.backup.options import seconds, size, wrong
+from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import Login
+from ansible_collections.mlops.stack.plugins.module_utils.backup.retention import Policy
+
+
+@dataclasses.dataclass(frozen=True)
+class S3:
+    """A place in an S3 store, with its keys. ``expire``: whether sets that retention drops are removed from it."""
+
+    bucket: str
+    access_key: str
+    secret_key: str = dataclasses.field(repr=False)
+    prefix: str = ""
+    endpoint_url: str | None = None
+    ca_bundle: str | None = None
+    region: str | None = None
+    wait_timeout: int = 60
+    expire: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A folder, or a place in an S3 store: one of both is set."""
+
+    path: str | None = None
+    s3: S3 | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifacts:
+    """What becomes of artifacts."""
+
+    mode: str = "none"
+    source: Place | None = None
+    destination: Place | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Sets:
+    """Where the sets are, and which are enough. ``max_age`` in seconds, ``min_size`` in bytes."""
+
+    dest: pathlib.Path
+    s3: S3 | None = None
+    max_age: float | None = None
+    min_size: int | None = None
+    minimum_redundancy: int = 2
+    policy: Policy = Policy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All of a backup. ``secrets`` are what no output may show."""
+
+    sets: Sets
+    login: Login
+    state: str = "present"
+    databases: tuple[str, ...] = ()
+    label: str | None = None
+    allow_replica: bool = False
+    jobs: int = 2
+    compress: str = "auto"
+    verify: str = "read"
+    restore_login: Login | None = None
+    free_space_factor: float = 1.2
+    lock_timeout: int = 60
+    timeout: int = 21600
+    artifacts: Artifacts = Artifacts()
+    encrypt_to: tuple[str, ...] = ()
+    versions: dict = dataclasses.field(default_factory=dict)
+    secret_files: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def stores(self) -> list[S3]:
+        """The places in S3 stores."""
+        places = (self.sets.s3, *(place.s3 for place in (self.artifacts.source, self.artifacts.destination) if place))
+        return [place for place in places if place]
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no output may show."""
+        found = [self.login.password, self.restore_login.password if self.restore_login else None]
+        return [secret for secret in (*found, *(place.secret_key for place in self.stores)) if secret]
+
+
+def read_secret(option: str, path) -> str:
+    """The content of a file that holds a secret, without the line break at its end."""
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise wrong(f"The file {path} that {option} names cannot be read: {why}.") from None
+    if not text:
+        raise wrong(f"The file {path} that {option} names is empty.")
+    return text
+
+
+def secret(params: dict, option: str, where: str = "") -> str | None:
+    """An option's value: its own, else that of its file, else None. Both at once are an error."""
+    value, path = params.get(option), params.get(option + "_file")
+    if value and path:
+        raise wrong(f"{where}{option} and {where}{option}_file are both set: set one of them.")
+    return read_secret(f"{where}{option}_file", path) if path else value
+
+
+def s3(params: dict | None, option: str) -> S3 | None:
+    """A place in a store; ``option`` is what the user calls it."""
+    if not params:
+        return None
+    keys = {key: secret(params, key, f"{option}.") for key in ("access_key", "secret_key")}
+    missing = [key for key, value in keys.items() if not value]
+    if missing:
+        raise wrong(f"{option}.{missing[0]} is missing: set it, or {option}.{missing[0]}_file.")
+    if params["endpoint_url"]:
+        _check_url(params["endpoint_url"], f"{option}.endpoint_url")
+    plain = ("bucket", "prefix", "endpoint_url", "ca_bundle", "region", "wait_timeout")
+    return S3(**keys, **{key: params[key] for key in plain}, expire=params.get("expire", False))
+
+
+def _check_url(text: str, option: str) -> None:
+    parts = urllib.parse.urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise wrong(f"{option} must be a URL such as https://s3.example.org:8333.")
+    if "@" in parts.netloc:
+        raise wrong(f"{option} must not hold a user or a password: use the options for keys.")
+
+
+def place(params: dict | None, option: str) -> Place | None:
+    """A folder or a place in a store."""
+    if not params:
+        return None
+    if bool(params["path"]) == bool(params["bucket"]):
+        raise wrong(f"{option} needs a path or a bucket, and not both.")
+    return Place(path=params["path"]) if params["path"] else Place(s3=s3(params, option))
+
+
+def artifacts(params: dict | None, dest: pathlib.Path) -> Artifacts:
+    """What becomes of artifacts; their copies go beside the sets where nothing else is said."""
+    if not params or params["mode"] == "none":
+        return Artifacts()
+    source = place(params["source"], "artifacts.source")
+    if source is None:
+        raise wrong("artifacts.source is missing: it is where MLflow's artifacts are.")
+    destination = None
+    if params["mode"] == "copy":
+        destination = place(params["destination"], "artifacts.destination") or Place(path=str(dest / names.ARTIFACTS))
+    return Artifacts(params["mode"], source, destination)
+
+
+def sets(params: dict) -> Sets:
+    """Where the sets are, and which are enough."""
+    dest = pathlib.Path(params["dest"])
+    if not dest.is_absolute():
+        raise wrong(f"dest is {dest} and must be an absolute path.")
+    if params["minimum_redundancy"] < 1:
+        raise wrong("minimum_redundancy must be 1 at least: the last set is never removed.")
+    retention = params["retention"] or {}
+    negative = [name for name, number in retention.items() if number < 0]
+    if negative:
+        raise wrong(f"retention.{negative[0]} cannot be negative.")
+    return Sets(
+        dest,
+        s3(params["s3"], "s3"),
+        seconds("max_age", params["max_age"]),
+        size("min_size", params["min_size"]),
+        params["minimum_redundancy"],
+        Policy(**retention),
+    )
+
+
+def login(params: dict, user: str) -> Login:
+    """How PostgreSQL is reached; ``user`` is the one where none is set."""
+    return Login(
+        params["login_host"],
+        params["login_port"],
+        params["login_user"] or user,
+        secret(params, "login_password"),
+        params["sslmode"],
+        params["ca_cert"],
+    )
+
+
+def settings(params: dict) -> Settings:
+    """All of a backup, from options with their defaults; BackupError where they cannot be."""
+    found = sets(params)
+    for option in ("jobs", "timeout"):
+        if params[option] < 1:
+            raise wrong(f"{option} must be 1 at least.")
+    for option in ("lock_timeout", "free_space_factor"):
+        if params[option] < 0:
+            raise wrong(f"{option} cannot be negative.")
+    state, label = params.get("state", "present"), params.get("label")
+    if label:
+        names.check_label(label)
+    if state == "present" and not params["databases"]:
+        raise wrong("databases is empty: name the databases that a set holds, MLflow's and that of its users.")
+    if state == "absent" and not label:
+        raise wrong("label is missing: with state=absent, it names the set that is removed.")
+    backup = login(params, "mlops_backup")
+    restore = None
+    if params["verify"] == "restore":
+        password = secret(params, "restore_password")
+        restore = dataclasses.replace(backup, user=params["restore_user"], password=password)
+    return Settings(
+        sets=found,
+        login=backup,
+        state=state,
+        databases=tuple(dict.fromkeys(params["databases"])),
+        label=label,
+        restore_login=restore,
+        artifacts=artifacts(params["artifacts"], found.dest),
+        encrypt_to=tuple(params["encrypt_to"]),
+        **{
+            name: params[name]
+            for name in (
+                *("allow_replica", "jobs", "compress", "verify", "free_space_factor", "lock_timeout", "timeout"),
+                *("versions", "secret_files"),
+            )
+        },
+    )

@@ -1,0 +1,310 @@
+# Copyright (c) 2026, The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sets in a store, and the faults 20 to 29: what was there before stays, and no half set looks whole."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+
+import botocore.auth
+import faults
+import pytest
+from ansible_collections.mlops.stack.plugins.module_utils.backup import uploads
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+
+LABEL = "20260101T000000Z-0001"
+MIB = 1024 * 1024
+BIG = (("globals.sql", 1000), ("databases/mlflow/toc.dat", 5000), ("databases/mlflow/4711.dat.zst", 40 * MIB))
+
+
+def unfinished(client, bucket):
+    return client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+
+
+def failure(call, *arguments):
+    with pytest.raises(BackupError) as caught:
+        call(*arguments)
+    assert "canary" not in caught.value.message
+    return caught.value
+
+
+def test_a_set_goes_and_comes_back(weed, make_bucket, set_store, make_set, tmp_path, tree):
+    store = set_store(weed, make_bucket())
+    assert store.sets() == []
+    folder, manifest = make_set(sizes=BIG)
+    told = []
+    store.upload_set(folder, manifest, lambda done, total: told.append((done, total)))
+    total = sum(size for _name, size in BIG)
+    assert told[-1] == (total, total)
+    assert len(told) > len(BIG)
+
+    found = store.look(manifest["label"])
+    assert found.complete
+    assert (found.manifest, found.problems, found.bytes > total) == (manifest, [], True)
+    assert store.verify_set(manifest["label"]) == []
+
+    assert store.download_set(manifest["label"], tmp_path / "back") == manifest
+    assert tree(tmp_path / "back") == tree(folder)
+    assert (tmp_path / "back" / "globals.sql").stat().st_mode & 0o777 == 0o600
+
+    assert not failure(store.upload_set, folder, manifest).safe_to_retry
+    store.remove_set(manifest["label"])
+    assert store.sets() == []
+    assert "no complete set" in failure(store.download_set, manifest["label"], tmp_path / "none").message
+
+
+def test_fault_20_a_store_killed_in_the_middle(own_weed, make_bucket, set_store, make_set, monkeypatch):
+    weed = own_weed()
+    bucket = make_bucket(weed)
+    monkeypatch.setattr(uploads, "PART", 5 * MIB)
+    first, first_manifest = make_set(LABEL)
+    set_store(weed, bucket).upload_set(first, first_manifest)
+    folder, manifest = make_set(sizes=BIG)
+    killed = threading.Event()
+
+    def kill(_method, path):
+        if "partNumber=4" in path and not killed.is_set():
+            killed.set()
+            weed.stop()
+
+    with faults.proxy(weed.url, before=kill) as proxy:
+        store = set_store(weed, bucket, endpoint_url=proxy.url, wait_timeout=2)
+        began = time.monotonic()
+        error = failure(store.upload_set, folder, manifest)
+    assert time.monotonic() - began < 60
+    assert error.safe_to_retry
+    assert (folder / "globals.sql").exists()
+
+    weed.start()
+    weed.wait()
+    store = set_store(weed, bucket)
+    assert [found.label for found in store.sets() if found.complete] == [LABEL]
+    assert store.verify_set(LABEL) == []
+    assert len(unfinished(weed.client(), bucket)) == 1
+    assert store.sweep(0) == 1
+    assert unfinished(weed.client(), bucket) == []
+    store.upload_set(folder, manifest)
+    assert store.verify_set(manifest["label"]) == []
+
+
+def test_fault_20_a_store_that_comes_back(own_weed, make_bucket, set_store, make_set, monkeypatch):
+    weed = own_weed()
+    bucket = make_bucket(weed)
+    monkeypatch.setattr(uploads, "PART", 5 * MIB)
+    killed = threading.Event()
+
+    def kill(_method, path):
+        if "partNumber=4" in path and not killed.is_set():
+            killed.set()
+            weed.stop()
+            threading.Thread(target=weed.start).start()
+
+    folder, manifest = make_set(sizes=BIG)
+    with faults.proxy(weed.url, before=kill) as proxy:
+        set_store(weed, bucket, endpoint_url=proxy.url, wait_timeout=60).upload_set(folder, manifest)
+    assert killed.is_set()
+    assert set_store(weed, bucket).verify_set(manifest["label"]) == []
+    assert unfinished(weed.client(), bucket) == []
+
+
+def test_fault_20_an_upload_that_is_interrupted_leaves_nothing(weed, make_bucket, set_store, make_set, monkeypatch):
+    bucket = make_bucket()
+    monkeypatch.setattr(uploads, "PART", 5 * MIB)
+    folder, manifest = make_set(sizes=BIG)
+
+    def interrupt(done, _total):
+        if done > 10 * MIB:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        set_store(weed, bucket).upload_set(folder, manifest, interrupt)
+    assert unfinished(weed.client(), bucket) == []
+    assert set_store(weed, bucket).look(manifest["label"]).manifest is None
+
+
+def test_fault_21_a_full_store(own_weed, make_bucket, set_store, make_set, monkeypatch):
+    weed = own_weed(volumes=8, volume_size_mb=8)
+    bucket = make_bucket(weed)
+    monkeypatch.setattr(uploads, "PART", 5 * MIB)
+    first, first_manifest = make_set(LABEL)
+    store = set_store(weed, bucket, wait_timeout=5)
+    store.upload_set(first, first_manifest)
+    folder, manifest = make_set(sizes=(("toc.dat", 100), *((f"{number}.dat", 40 * MIB) for number in range(6))))
+    began = time.monotonic()
+    error = failure(store.upload_set, folder, manifest)
+    assert time.monotonic() - began < 90
+    assert weed.url in error.message
+    assert [found.label for found in store.sets() if found.complete] == [LABEL]
+    assert store.verify_set(LABEL) == []
+    assert unfinished(weed.client(), bucket) == []
+
+
+def test_fault_21_a_deadline_ends_an_upload(weed, make_bucket, set_store, make_set, monkeypatch):
+    bucket = make_bucket()
+    monkeypatch.setattr(uploads, "PART", 5 * MIB)
+    folder, manifest = make_set(sizes=BIG)
+    with faults.proxy(weed.url, delay=0.5) as proxy:
+        store = set_store(weed, bucket, timeout=1.5, endpoint_url=proxy.url)
+        error = failure(store.upload_set, folder, manifest)
+    assert "did not end within s3.timeout=1.5 seconds" in error.message
+    assert unfinished(weed.client(), bucket) == []
+    assert set_store(weed, bucket).look(manifest["label"]).manifest is None
+
+
+def test_fault_22_a_busy_store(weed, make_bucket, set_store, make_set, monkeypatch, tmp_path):
+    monkeypatch.setattr(uploads, "PART", 5 * MIB)
+    sizes = [("toc.dat", 100), *((f"{number}.dat", 2 * MIB) for number in range(20)), ("big.dat", 30 * MIB)]
+    folder, manifest = make_set(sizes=sizes)
+    seconds = []
+    for busy in (0.0, 0.3):
+        with faults.proxy(weed.url, busy=busy) as proxy:
+            store = set_store(weed, make_bucket(), endpoint_url=proxy.url)
+            began = time.monotonic()
+            store.upload_set(folder, manifest)
+            seconds.append(time.monotonic() - began)
+            assert store.verify_set(manifest["label"]) == []
+            store.download_set(manifest["label"], tmp_path / f"busy{busy}")
+    # Bounds the pauses between tries: a second is the noise of a busy machine.
+    assert seconds[1] <= 3 * seconds[0] + 5, seconds
+
+
+def test_fault_23_a_slow_store_that_loses_connections(weed, make_bucket, set_store, make_set, tmp_path, tree):
+    folder, manifest = make_set(sizes=(("toc.dat", 100), *((f"{number}.dat", MIB) for number in range(8))))
+    with faults.proxy(weed.url, delay=0.4, loss=0.1) as proxy:
+        store = set_store(weed, make_bucket(), endpoint_url=proxy.url)
+        store.upload_set(folder, manifest)
+        store.download_set(manifest["label"], tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(folder)
+
+
+@pytest.mark.parametrize("kind", ["none", "wrong", "expired"])
+def test_fault_24_a_certificate_that_is_not_trusted(weed, make_bucket, set_store, make_set, tmp_path, kind):
+    file, context = faults.certificate(tmp_path, days=-1 if kind == "expired" else 1)
+    other, _context = faults.certificate(tmp_path, days=9)
+    bundle = {"none": None, "wrong": str(other), "expired": str(file)}[kind]
+    folder, manifest = make_set()
+    with faults.proxy(weed.url, context=context) as proxy:
+        store = set_store(weed, make_bucket(), endpoint_url=proxy.url, ca_bundle=bundle)
+        error = failure(store.upload_set, folder, manifest)
+    assert "ca_bundle" in error.message
+    assert (folder / "globals.sql").exists()
+
+
+def test_fault_24_a_certificate_that_is_trusted(weed, make_bucket, set_store, make_set, tmp_path):
+    file, context = faults.certificate(tmp_path)
+    folder, manifest = make_set()
+    with faults.proxy(weed.url, context=context) as proxy:
+        store = set_store(weed, make_bucket(), endpoint_url=proxy.url, ca_bundle=str(file))
+        store.upload_set(folder, manifest)
+        assert store.verify_set(manifest["label"]) == []
+
+
+def test_fault_25_a_revoked_key(own_weed, make_bucket, set_store, make_set):
+    weed = own_weed()
+    bucket = make_bucket(weed)
+    store = set_store(weed, bucket, identity="other")
+    first, first_manifest = make_set(LABEL)
+    store.upload_set(first, first_manifest)
+    weed.revoke("other")
+    time.sleep(1)
+    folder, manifest = make_set()
+    error = failure(store.upload_set, folder, manifest)
+    assert "s3.access_key" in error.message
+    assert not error.safe_to_retry
+    assert set_store(weed, bucket).verify_set(LABEL) == []
+
+
+@pytest.mark.parametrize(("minutes", "way"), [(-20, "behind"), (20, "ahead of")])
+def test_fault_26_a_clock_that_is_wrong(weed, make_bucket, set_store, make_set, monkeypatch, minutes, way):
+    apart = datetime.timedelta(minutes=minutes)
+    signing, wall = botocore.auth.get_current_datetime, time.time
+    folder, manifest = make_set()
+    store = set_store(weed, make_bucket())
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *given: signing(*given) + apart)
+    monkeypatch.setattr(time, "time", lambda: wall() + apart.total_seconds())
+    error = failure(store.upload_set, folder, manifest)
+    assert f"clock is 20 minutes {way} its own" in error.message
+    assert "NTP" in error.message
+
+
+def test_fault_27_a_flipped_bit(weed, make_bucket, set_store, make_set, tmp_path):
+    bucket = make_bucket()
+    store = set_store(weed, bucket)
+    folder, manifest = make_set()
+    store.upload_set(folder, manifest)
+    name = "databases/mlflow/toc.dat"
+    data = bytearray((folder / name).read_bytes())
+    data[1234] ^= 1
+    weed.client().put_object(Bucket=bucket, Key=f"backups/{manifest['label']}/{name}", Body=bytes(data))
+    assert store.look(manifest["label"]).problems == []
+    problems = store.verify_set(manifest["label"])
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{name} is damaged")
+    error = failure(store.download_set, manifest["label"], tmp_path / "back")
+    assert name in error.message
+    assert not (tmp_path / "back" / name).exists()
+    assert not (tmp_path / "back" / "manifest.json").exists()
+
+
+def test_fault_27_a_flipped_bit_on_the_stores_disk(own_weed, make_bucket, set_store, make_set):
+    weed = own_weed()
+    store = set_store(weed, make_bucket(weed), wait_timeout=2)
+    folder, manifest = make_set()
+    store.upload_set(folder, manifest)
+    name = "databases/mlflow/toc.dat"
+    data = (folder / name).read_bytes()
+    hit = 0
+    for file in weed.folder.glob("*.dat"):
+        held = file.read_bytes()
+        at = held.find(data)
+        if at >= 0:
+            with file.open("r+b") as stream:
+                stream.seek(at + 1000)
+                stream.write(bytes([held[at + 1000] ^ 4]))
+            hit += 1
+    assert hit == 1
+    problems = store.verify_set(manifest["label"])
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{name} ")
+
+
+def test_fault_28_an_object_that_was_deleted(weed, make_bucket, set_store, make_set):
+    bucket = make_bucket()
+    store = set_store(weed, bucket)
+    folder, manifest = make_set()
+    store.upload_set(folder, manifest)
+    weed.client().delete_object(Bucket=bucket, Key=f"backups/{manifest['label']}/globals.sql")
+    found = store.look(manifest["label"])
+    assert not found.complete
+    assert found.problems == ["globals.sql is missing"]
+    weed.client().delete_object(Bucket=bucket, Key=f"backups/{manifest['label']}/manifest.json")
+    assert store.look(manifest["label"]).problems == ["it has no manifest: its upload did not end"]
+
+
+def test_fault_29_a_store_killed_right_after_its_answer(own_weed, make_bucket, set_store, make_set, tmp_path, tree):
+    weed = own_weed()
+    bucket = make_bucket(weed)
+    folder, manifest = make_set(sizes=BIG)
+    set_store(weed, bucket).upload_set(folder, manifest)
+    weed.stop()
+    weed.start()
+    weed.wait()
+    store = set_store(weed, bucket, wait_timeout=3)
+    assert store.verify_set(manifest["label"]) == []
+    store.download_set(manifest["label"], tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(folder)
+
+    # And one that lost what it acknowledged: a power cut takes the ends of files that were not synced.
+    weed.stop()
+    largest = max(weed.folder.glob("*.dat"), key=lambda file: file.stat().st_size)
+    with largest.open("r+b") as stream:
+        stream.truncate(largest.stat().st_size // 2)
+    weed.start()
+    weed.wait()
+    problems = store.verify_set(manifest["label"])
+    assert problems
+    assert {problem.split(" ")[0] for problem in problems} <= set(dict(BIG))

@@ -1,0 +1,215 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pg_restore on a real PostgreSQL, by a role that is no superuser: what it brings back, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import ARTIFACTS, SETS
+
+LIVE = {"live": {"path": ARTIFACTS}}
+# Connects, over and over, as an MLflow does whose pool was ended.
+CLIENT = """
+import psycopg2, time
+until, seen = time.time() + 25, []
+while time.time() < until:
+    try:
+        connection = psycopg2.connect(host="127.0.0.1", user="mlflow", password="mlflow", dbname="mlflow")
+        cursor = connection.cursor()
+        while time.time() < until:
+            cursor.execute("SELECT count(*) FROM runs")
+            seen.append(str(cursor.fetchone()[0]))
+            time.sleep(0.02)
+    except psycopg2.Error as error:
+        seen.append("ended")
+        time.sleep(0.02)
+print(" ".join(one for number, one in enumerate(seen) if number == 0 or seen[number - 1] != one))
+"""
+
+
+def test_beside_the_live_databases(stack):
+    stack.backup("a")
+    before = stack.state()
+    predicted = stack.restore("a", check=True)
+    assert (predicted["changed"], stack.state()) == (True, before)
+    made = stack.restore("latest")
+    assert (made["changed"], made["set"]) == (True, "a")
+    assert [one["target"] for one in made["databases"]] == ["mlflow__scratch_a", "mlflow_auth__scratch_a"]
+    assert made["counts"]["mlflow__scratch_a"]["public.runs"] == stack.rows("mlflow__scratch_a") == 2000
+    assert stack.properties("mlflow__scratch_a").startswith("mlflow|{mlflow=CTc/mlflow}|")
+    assert stack.restore("a")["changed"] is False
+    named = stack.restore("a", databases=["mlflow_auth"], target_db="mine")
+    assert (named["changed"], stack.rows("mine")) == (True, 30)
+    refused = stack.restore("a", databases=["mlflow_auth"], target_db="mlflow")
+    assert "is the name of a live database" in refused["msg"]
+    assert stack.restore("a", check=True, state="absent")["changed"] is True
+    gone = stack.restore("a", state="absent")
+    assert [one["name"] for one in gone["databases"]] == ["mine", "mlflow__scratch_a", "mlflow_auth__scratch_a"]
+    assert stack.restore("a", state="absent")["changed"] is False
+    assert stack.state() == before
+
+
+def test_in_the_place_of_the_live_databases(stack):
+    stack.shell("install -m 0600 /dev/null /srv/kek; echo canary-kek > /srv/kek")
+    stack.backup("a", secret_files={"MLFLOW_CRYPTO_KEK_PASSPHRASE": "/srv/kek"})
+    before = {name: stack.properties(name) for name in stack.databases()}
+    stack.sql("DELETE FROM runs WHERE id > 5; INSERT INTO runs VALUES (-1, 'later')", "mlflow")
+    predicted = stack.restore("a", check=True, mode="swap")
+    assert (predicted["changed"], stack.rows()) == (True, 6)
+    # A unit that is stopped meanwhile, and clients that will not stay away.
+    stack.shell("systemd-run --unit idler --collect sleep infinity")
+    stack.write("/srv/client.py", CLIENT)
+    stack.shell("systemd-run --unit client --collect -p StandardOutput=file:/srv/client.out python3 /srv/client.py")
+    stack.wait_for("SELECT pid FROM pg_stat_activity WHERE datname = 'mlflow'")
+    made = stack.restore("a", mode="swap", stop_units=["idler.service"], secrets_dest="/srv/restored-secrets")
+    assert (made["changed"], made["old_db"]) == (True, {"mlflow": "mlflow__old_a", "mlflow_auth": "mlflow_auth__old_a"})
+    assert (stack.rows(), stack.rows("mlflow__old_a"), stack.rows("mlflow_auth")) == (2000, 6, 30)
+    assert {name: stack.properties(name) for name in before} == before
+    comments = stack.sql("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'mlflow'")
+    assert comments == "the mlflow of a test\nmlops.stack set a"
+    assert stack.shell("stat -c '%a %U' /srv/restored-secrets; cat /srv/restored-secrets").startswith("600 root\n{")
+    assert "canary-kek" not in json.dumps(made)
+    seen = stack.shell("while systemctl -q is-active client; do sleep 1; done; cat /srv/client.out")
+    assert seen == "6 ended 2000"
+    # What is granted on the tables themselves is in the dump.
+    assert "grafana=r/mlflow" in stack.sql("SELECT relacl FROM pg_class WHERE relname = 'runs'", "mlflow")
+    again = stack.restore("a", mode="swap")
+    assert (again["changed"], again["msg"]) == (False, "the set a is there already; set force to restore it again")
+    stack.sql("DELETE FROM runs", "mlflow")
+    forced = stack.restore("a", mode="swap", force=True, keep_old=False)
+    assert (forced["changed"], forced["old_db"], stack.rows()) == (True, {}, 2000)
+    assert stack.databases() == ["mlflow", "mlflow__old_a", "mlflow_auth", "mlflow_auth__old_a"]
+
+
+def test_into_a_server_without_the_databases(stack):
+    stack.backup("a")
+    before = {name: stack.properties(name) for name in stack.databases()}
+    stack.sql("DROP DATABASE mlflow WITH (FORCE)")
+    stack.sql("DROP DATABASE mlflow_auth WITH (FORCE)")
+    made = stack.restore("a", mode="swap")
+    assert (made["changed"], made["old_db"], stack.rows()) == (True, {}, 2000)
+    # The limit of connections is not in a manifest.
+    after = {name: stack.properties(name) for name in stack.databases()}
+    assert {name: text.replace("|-1|", "|50|") for name, text in after.items()} == before
+
+
+def test_the_newest_set_until_a_time(stack):
+    stack.backup("a")
+    told = stack.restore("2020-01-01T00:00:00Z")
+    assert (told["phase"], "No complete set in /srv/sets was made until" in told["msg"]) == ("set", True)
+    assert stack.restore("2999-01-01T00:00:00Z", check=True)["set"] == "a"
+    assert stack.restore(f"{SETS}/a", check=True)["set"] == "a"
+
+
+def test_artifacts_come_back(stack):
+    stack.backup("a", artifacts={"mode": "copy", "source": {"path": ARTIFACTS}})
+    refused = stack.restore("a", mode="swap")
+    assert "set artifacts.live" in refused["msg"]
+    stack.shell(f"rm {ARTIFACTS}/1/run/model")
+    made = stack.restore("a", mode="swap", artifacts=LIVE)
+    assert (made["changed"], made["restored_artifacts"], made["missing_artifacts"]) == (True, ["1/run/model"], [])
+    assert stack.shell(f"cat {ARTIFACTS}/1/run/model") == "model"
+
+
+def test_artifacts_that_are_nowhere_keep_the_live_databases(stack):
+    stack.backup("a", artifacts={"mode": "copy", "source": {"path": ARTIFACTS}})
+    before = stack.state()
+    stack.shell(f"mv {ARTIFACTS}/1/run/plot /srv/plot; rm {SETS}/artifacts/current/1/run/plot")
+    refused = stack.restore("a", mode="swap", artifacts=LIVE)
+    assert (refused["phase"], refused["missing_artifacts"]) == ("check_artifacts", ["1/run/plot"])
+    assert stack.state() == before
+    beside = stack.restore("a", artifacts=LIVE)
+    assert (beside["changed"], beside["missing_artifacts"]) == (True, ["1/run/plot"])
+    forced = stack.restore("a", mode="swap", artifacts=LIVE, force=True)
+    assert (forced["changed"], forced["missing_artifacts"]) == (True, ["1/run/plot"])
+    stack.shell(f"mv /srv/plot {ARTIFACTS}/1/run/plot")
+
+
+def test_an_encrypted_set(stack):
+    stack.shell("rm -f /srv/identity; age-keygen -o /srv/identity 2>/dev/null")
+    recipient = stack.shell("age-keygen -y /srv/identity")
+    stack.backup("a", encrypt_to=[recipient])
+    assert "set identity_file" in stack.restore("a")["msg"]
+    made = stack.restore("a", identity_file="/srv/identity")
+    assert (made["changed"], stack.rows("mlflow__scratch_a")) == (True, 2000)
+    assert stack.shell(f"ls -A {SETS} {SETS}/a | grep -c -e restore -e plain || true") == "0"
+
+
+DAMAGES = {
+    "truncated": "f=$(ls -S databases/mlflow/*.dat* | head -1); truncate -s -1 $f",
+    "a flipped byte": "f=$(ls -S databases/mlflow/*.dat* | head -1);"
+    " printf '\\x5a' | dd of=$f bs=1 seek=300 conv=notrunc status=none",
+    "a member missing": "rm $(ls -S databases/mlflow/*.dat* | head -1)",
+    "the table of contents": "printf 'x' | dd of=databases/mlflow/toc.dat bs=1 seek=40 conv=notrunc status=none",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_set(stack, damage):
+    stack.backup("a")
+    before = stack.state()
+    stack.shell(f"cd {SETS}/a; {DAMAGES[damage]}")
+    for mode in ("scratch", "swap"):
+        refused = stack.restore("a", mode=mode)
+        assert refused["phase"] in ("hash", "set"), refused
+        assert refused["safe_to_retry"] is False
+        assert "databases/mlflow/" in refused["msg"]
+    assert stack.state() == before
+
+
+def test_a_role_that_is_not_there(stack):
+    stack.sql("CREATE ROLE reader; GRANT SELECT ON runs TO reader", "mlflow")
+    stack.backup("a")
+    stack.sql("DROP OWNED BY reader; DROP ROLE reader", "mlflow")
+    before = stack.state()
+    refused = stack.restore("a", mode="swap")
+    assert (refused["phase"], refused["rc"]) == ("load", 1)
+    assert "the role 'reader', which the set grants rights to, does not exist" in refused["msg"]
+    assert stack.state() == before
+    refused = stack.restore("a", owner="nobody")
+    assert "The role 'nobody', which is to own the restored database, does not exist" in refused["msg"]
+    refused = stack.restore("a", owner="grafana")
+    assert "GRANT grafana TO mlops_restore" in refused["msg"]
+
+
+def test_an_extension_that_is_not_there(stack):
+    stack.sql("CREATE EXTENSION pg_trgm", "mlflow")
+    stack.backup("a")
+    before = stack.state()
+    control = "/usr/share/postgresql/*/extension/pg_trgm.control"
+    stack.shell(f"mv {control} /srv/pg_trgm.control")
+    try:
+        refused = stack.restore("a", mode="swap")
+    finally:
+        stack.shell("mv /srv/pg_trgm.control /usr/share/postgresql/*/extension/")
+    assert (refused["phase"], "needs the extension 'pg_trgm'" in refused["msg"]) == ("plan", True)
+    assert stack.state() == before
+    # One that its database's owner may make is made.
+    assert stack.restore("a", mode="swap")["changed"] is True
+
+
+def test_a_role_without_rights(stack):
+    stack.backup("a")
+    stack.sql("ALTER ROLE mlops_restore NOCREATEDB; REVOKE mlflow FROM mlops_restore")
+    try:
+        refused = stack.restore("a", mode="swap")
+    finally:
+        stack.sql("ALTER ROLE mlops_restore CREATEDB; GRANT mlflow TO mlops_restore")
+    assert "ALTER ROLE mlops_restore CREATEDB" in refused["msg"]
+    assert stack.rows() == 2000
+
+
+def test_what_only_a_superuser_may_set_is_told(stack):
+    stack.backup("a")
+    stack.sql("ALTER DATABASE mlflow SET log_min_duration_statement TO '1s'")
+    stack.sql("ALTER ROLE grafana IN DATABASE mlflow SET work_mem TO '1MB'")
+    made = stack.restore("a", mode="swap")
+    assert made["changed"] is True
+    assert sorted(made["not_reapplied"]) == [
+        'ALTER DATABASE "mlflow" SET "log_min_duration_statement" TO \'1s\';',
+        'ALTER ROLE "grafana" IN DATABASE "mlflow" SET "work_mem" TO \'1MB\';',
+    ]

@@ -1,0 +1,170 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pg_restore when things die under it: the live databases serve on, and the next call cleans up and succeeds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+HOLDER = (
+    "systemd-run --unit holder --collect -E PGPASSWORD={password} "
+    'psql -h 127.0.0.1 -U {user} -d mlflow -c "SELECT pg_sleep({seconds})"'
+)
+SESSION = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%' AND usename = '{user}'"
+
+
+@pytest.fixture(name="slow")
+def fixture_slow(stack):
+    """A set whose restore stays at an index of mlflow for some seconds, and the state before."""
+    stack.slow_down(15)
+    stack.backup("a")
+    stack.before = stack.state()
+    return stack
+
+
+def pg_restore(stack):
+    """(the number of the process pg_restore, that of the module that started it)."""
+    pid = stack.shell("pgrep -o -x pg_restore")
+    return pid, stack.shell(f"ps -o ppid= -p {pid}").strip()
+
+
+def crash(stack):
+    """Kill PostgreSQL's main process, and start it again as its unit would after a power cut."""
+    stack.shell(
+        "kill -9 $(head -1 /var/lib/postgresql/*/main/postmaster.pid);"
+        " while pgrep -x postgres > /dev/null; do sleep 0.1; done;"
+        " pg_ctlcluster $(ls /var/lib/postgresql) main start --skip-systemctl-redirect; pg_isready -t 60"
+    )
+
+
+def test_the_module_is_killed(slow):
+    started = slow.begin("a", mode="swap")
+    slow.wait_for_loading()
+    slow.shell(f"kill -9 {pg_restore(slow)[1]}")
+    started.communicate(timeout=60)
+    assert slow.rows() == 2000
+    # pg_restore goes with the process that started it.
+    slow.shell("for i in $(seq 100); do pgrep -x pg_restore > /dev/null || exit 0; sleep 0.1; done; exit 1")
+    assert [name for name in slow.databases() if "__new_" in name] == ["mlflow__new_a"]
+    made = slow.restore("a", mode="swap")
+    assert made["changed"] is True
+    assert made["swept"] == ["mlflow__new_a"]
+    assert slow.databases() == ["mlflow", "mlflow__old_a", "mlflow_auth", "mlflow_auth__old_a"]
+
+
+def test_the_module_is_asked_to_end(slow):
+    started = slow.begin("a", mode="swap")
+    slow.wait_for_loading()
+    slow.shell(f"kill -TERM {pg_restore(slow)[1]}")
+    result = slow.end(started)
+    assert result["phase"] == "interrupted"
+    assert slow.state() == slow.before
+
+
+def test_pg_restore_is_killed(slow):
+    started = slow.begin("a", mode="swap")
+    slow.wait_for_loading()
+    slow.shell(f"kill -9 {pg_restore(slow)[0]}")
+    result = slow.end(started)
+    assert (result["phase"], result["rc"]) == ("load", -9)
+    assert slow.state() == slow.before
+
+
+def test_its_session_is_ended(slow):
+    started = slow.begin("a", mode="swap")
+    slow.wait_for_loading()
+    slow.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'mlflow__new_a'")
+    result = slow.end(started)
+    assert (result["phase"], "the server went away" in result["msg"]) == ("load", True)
+    assert slow.state() == slow.before
+
+
+def test_postgres_crashes_while_it_loads(slow):
+    started = slow.begin("a", mode="swap")
+    slow.wait_for_loading()
+    crash(slow)
+    result = slow.end(started)
+    assert result["phase"] == "load"
+    assert slow.state() == slow.before
+
+
+def test_postgres_crashes_before_the_swap(stack):
+    """A session that may not be ended holds the swap back, so that the crash comes right before it."""
+    stack.backup("a")
+    before = stack.state()
+    stack.shell(HOLDER.format(user="grafana", password="grafana", seconds=60))
+    stack.wait_for(SESSION.format(user="grafana"))
+    started = stack.begin("a", mode="swap")
+    stack.wait_for("SELECT 1 FROM pg_database WHERE datname = 'mlflow_auth__new_a'")
+    time.sleep(2)
+    crash(stack)
+    result = stack.end(started)
+    assert result["phase"] in ("swap", "properties", "compare", "load"), result
+    assert stack.state() == before
+    assert stack.restore("a", mode="swap")["changed"] is True
+
+
+def test_sessions_that_may_not_be_ended_keep_the_live_databases(stack):
+    stack.backup("a")
+    before = stack.state()
+    for user, connects in (("grafana", HOLDER), ("postgres", "")):
+        if connects:
+            stack.shell(connects.format(user=user, password="grafana", seconds=40))
+        else:
+            stack.shell(
+                'cd /; systemd-run --unit holder --collect -p User=postgres psql -d mlflow -c "SELECT pg_sleep(40)"'
+            )
+        stack.wait_for(SESSION.format(user=user))
+        result = stack.restore("a", mode="swap")
+        assert (result["phase"], f"Sessions of {user} use the database" in result["msg"]) == ("swap", True), result
+        assert stack.state() == before
+        stack.shell("systemctl stop holder")
+    # With the right to end other roles' sessions, one of grafana's is no obstacle.
+    stack.sql("GRANT pg_signal_backend TO mlops_restore")
+    stack.shell(HOLDER.format(user="grafana", password="grafana", seconds=40))
+    stack.wait_for(SESSION.format(user="grafana"))
+    try:
+        assert stack.restore("a", mode="swap")["changed"] is True
+    finally:
+        stack.sql("REVOKE pg_signal_backend FROM mlops_restore")
+
+
+def test_two_at_a_time(slow):
+    started = slow.begin("a")
+    slow.wait_for_loading()
+    refused = slow.restore("a", force=True)
+    assert (refused["phase"], "Another restore to" in refused["msg"]) == ("lock", True)
+    assert slow.end(started)["changed"] is True
+
+
+def test_the_disk_fills_up(stack):
+    """A second cluster on a file system of its own, too small for a second copy."""
+    stack.sql("INSERT INTO runs SELECT i, repeat(md5(i::text), 20) FROM generate_series(10000, 160000) i", "mlflow")
+    stack.backup("a")
+    stack.shell(
+        "mkdir -p /srv/small; mount -t tmpfs -o size=260m tmpfs /srv/small; chown postgres /srv/small;"
+        " pg_createcluster -d /srv/small/data -p 5440 --locale C.UTF-8 $(ls /var/lib/postgresql) small > /dev/null;"
+        " echo max_wal_size=64MB >> /etc/postgresql/*/small/postgresql.conf;"
+        " pg_ctlcluster $(ls /var/lib/postgresql) small start --skip-systemctl-redirect"
+    )
+    try:
+        roles = "CREATE ROLE mlflow LOGIN; CREATE ROLE grafana; CREATE ROLE mlops_backup;"
+        stack.sql(f"{roles} CREATE ROLE mlops_restore LOGIN CREATEDB PASSWORD 'Rs-1/x:y' IN ROLE mlflow", port=5440)
+        # As PostgreSQL keeps to itself where its files are, the check before does not see this file system.
+        stack.sql("CREATE DATABASE mlflow OWNER mlflow; CREATE DATABASE mlflow_auth OWNER mlflow", port=5440)
+        stack.sql("SET ROLE mlflow; CREATE TABLE runs AS SELECT 1 AS id", "mlflow", port=5440)
+        result = stack.restore("a", mode="swap", login_port=5440)
+        assert (result["phase"], "a disk is full" in result["msg"]) == ("load", True), result
+        listed = stack.sql("SELECT datname FROM pg_database WHERE datname LIKE 'mlflow%' ORDER BY 1", port=5440)
+        assert listed.split() == ["mlflow", "mlflow_auth"]
+        assert stack.sql("SELECT count(*) FROM runs", "mlflow", port=5440) == "1"
+        stack.sql("GRANT pg_read_all_settings TO mlops_restore", port=5440)
+        result = stack.restore("a", mode="swap", login_port=5440)
+        assert (result["phase"], "PostgreSQL's file system has" in result["msg"]) == ("plan", True), result
+    finally:
+        stack.shell(
+            "pg_dropcluster --stop $(ls /var/lib/postgresql) small || true; umount -l /srv/small; rmdir /srv/small"
+        )

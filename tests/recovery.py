@@ -1,0 +1,252 @@
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lose a stack and bring it back, then upgrade it, on nodes of its own.
+
+    .venv/bin/python tests/recovery.py
+
+Runs, models and artifacts are logged while the timer makes backups; the machines of the stack are destroyed and new
+ones made; site.yml and restore.yml bring it back. Every run that was acknowledged before the backup has to be there,
+with every artifact's hash equal. Then an upgrade of MLflow fails half-way, one fails after the migration, and one
+succeeds; nothing may be lost by any of them. Last, a restore is rehearsed.
+
+The backup host survives, as a machine of its own would. Stand-in: the clients speak REST (bench/tracking.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import re
+import secrets
+import sys
+import threading
+import time
+
+CLONE = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(CLONE / "tests" / "bench"), str(CLONE / "testbed")]
+import harness
+import tracking
+
+RUNS = 2000
+THREADS = 8
+# Every so many runs one has a model, which is registered.
+MODEL_EVERY = 100
+ARTIFACT_BYTES = 3000
+OLD, NEW = "3.16.1", "3.17.2"
+GROUPS = {"postgres": ["core"], "seaweedfs": ["core"], "mlflow": ["core"], "backup": ["vault"]}
+VARIABLES = {"mlflow_server_version": f'"{OLD}"', "backup_schedule": '"* * * * *"', "backup_random_delay_seconds": "0"}
+SETS = "/var/backups/mlops-stack"
+BACKUP_LIMIT = 180
+OBSTACLE = "ALTER TABLE jobs ADD COLUMN executor_backend text"
+
+
+class Log:
+    """Threads that log runs until they are told to stop, and what the server has acknowledged."""
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        self.variables = variables
+        self.experiment = tracking.Client.of(variables).post("experiments/create", {"name": "recovery"})[
+            "experiment_id"
+        ]
+        self.lock = threading.Lock()
+        self.stopped = threading.Event()
+        # By run: when it was acknowledged whole, the path and the SHA-256 sum of its artifact.
+        self.acknowledged: dict[str, tuple[float, str, str]] = {}
+        self.models: dict[str, float] = {}
+        self.failures: list[str] = []
+        self.threads = [threading.Thread(target=self.work) for _number in range(THREADS)]
+
+    def __enter__(self) -> Log:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+
+    def wait(self, count: int, limit: float) -> None:
+        """Wait until so many runs are acknowledged."""
+        deadline = time.monotonic() + limit
+        while len(self.acknowledged) < count:
+            if self.failures or time.monotonic() > deadline:
+                raise harness.BenchError(f"{len(self.acknowledged)} of {count} runs were logged: {self.failures[:1]}")
+            time.sleep(0.5)
+
+    def work(self) -> None:
+        """Log one run after the other."""
+        client = tracking.Client.of(self.variables)
+        try:
+            while not self.stopped.is_set():
+                self.log_run(client)
+        except harness.BenchError as failure:
+            self.failures.append(str(failure))
+
+    def log_run(self, client: tracking.Client) -> None:
+        """Log a run with metrics, a param and an artifact, sometimes with a model."""
+        info = client.create_run(self.experiment)
+        metrics = [{"key": f"m{number}", "value": number / 7, "timestamp": 1, "step": 0} for number in range(10)]
+        batch = {"run_id": info["run_id"], "metrics": metrics, "params": [{"key": "p", "value": "1"}]}
+        client.post("runs/log-batch", batch)
+        content = secrets.token_bytes(ARTIFACT_BYTES)
+        path = info["artifact_uri"].partition("mlflow-artifacts:")[2].strip("/") + "/results/data%201.bin"
+        client.call("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{path}", content)
+        with self.lock:
+            number = len(self.acknowledged)
+            self.acknowledged[info["run_id"]] = (time.time(), path, hashlib.sha256(content).hexdigest())
+        if number % MODEL_EVERY == 0:
+            name = f"model-{number}"
+            client.post("registered-models/create", {"name": name})
+            source = {"name": name, "source": f"{info['artifact_uri']}/results", "run_id": info["run_id"]}
+            client.post("model-versions/create", source)
+            self.models[name] = time.time()
+
+
+def main() -> int:
+    """Return 0 when everything held."""
+    with harness.bed("recovery", VARIABLES) as nodes:
+        nodes.up(GROUPS)
+        harness.say("site.yml")
+        harness.playbook("site.yml", nodes.inventory)
+        harness.say("a second site.yml, which may change nothing")
+        harness.unchanged(nodes.inventory)
+        logged, created = log_under_the_timer(nodes)
+        lose_the_stack(nodes)
+        harness.say("site.yml on the new machine")
+        harness.playbook("site.yml", nodes.inventory)
+        harness.say("restore.yml")
+        harness.playbook("playbooks/restore.yml", nodes.inventory)
+        look(nodes, logged, created)
+        harness.say("restore.yml again, which may change nothing")
+        expect_unchanged(harness.playbook("playbooks/restore.yml", nodes.inventory))
+        upgrade(nodes, logged, created)
+        harness.say("restore_drill.yml")
+        output = harness.playbook("playbooks/restore_drill.yml", nodes.inventory)
+        found = re.search(r"can be restored: (\d+) runs and\s+(\d+) artifacts", output)
+        if not found or min(map(int, found.groups())) < RUNS:
+            raise harness.BenchError("The rehearsal did not read every run and artifact.")
+        harness.say(f"the rehearsal read {found[1]} runs and {found[2]} artifacts")
+    return 0
+
+
+def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float]:
+    """Log runs while the timer makes backups: what was acknowledged, and when the newest set's snapshot was taken."""
+    harness.say(f"logging {RUNS} runs under the timer")
+    with Log(nodes.client()) as logged:
+        logged.wait(RUNS, 600)
+        label = newest(nodes)
+        deadline = time.monotonic() + BACKUP_LIMIT
+        # The next one began after the last of these runs, while more of them are logged.
+        while newest(nodes) in (label, None):
+            if time.monotonic() > deadline:
+                raise harness.BenchError("The timer made no backup: " + nodes.ssh("vault", "journalctl -n 20"))
+            time.sleep(1)
+    if logged.failures:
+        raise harness.BenchError(f"Logging was disturbed by the backup: {logged.failures[0]}")
+    nodes.ssh("vault", "systemctl stop mlops-backup.timer; while systemctl is-active -q mlops-backup; do sleep 1; done")
+    label = newest(nodes)
+    manifest = json.loads(nodes.ssh("vault", f"cat {SETS}/{label}/manifest.json"))
+    began = time.strptime(manifest["created"], "%Y-%m-%dT%H:%M:%SZ")
+    created = time.mktime(began) - time.timezone
+    before = sum(1 for when, _path, _digest in logged.acknowledged.values() if when < created)
+    harness.say(f"{label}: {before} of {len(logged.acknowledged)} runs were acknowledged before it")
+    if before < RUNS:
+        raise harness.BenchError("The backup is older than the runs that it is to hold.")
+    return logged, created
+
+
+def newest(nodes: harness.Bed) -> str | None:
+    """The newest complete set."""
+    listing = nodes.ssh("vault", f"cd {SETS} && ls -d 2*/manifest.json 2>/dev/null || true").split()
+    return max(listing).partition("/")[0] if listing else None
+
+
+def lose_the_stack(nodes: harness.Bed) -> None:
+    """Destroy the machine with the database, the artifacts and the server, and start an empty one of that name."""
+    harness.say("destroying the machine 'core'")
+    nodes.testbed.remove_nodes(["core"])
+    nodes.up(GROUPS)
+
+
+def look(nodes: harness.Bed, logged: Log, created: float) -> None:
+    """Find every run, model and artifact that was acknowledged before the backup, each artifact with its hash."""
+    client = tracking.Client.of(nodes.client())
+    runs, token = set(), None
+    while True:
+        body = {"experiment_ids": [logged.experiment], "max_results": 1000}
+        page = client.post("runs/search", {**body, **({"page_token": token} if token else {})})
+        runs |= {run["info"]["run_id"] for run in page.get("runs", [])}
+        token = page.get("next_page_token")
+        if not token:
+            break
+    expected = {run: entry for run, entry in logged.acknowledged.items() if entry[0] < created}
+    lost = sorted(set(expected) - runs)
+    damaged = []
+    for run, (_when, path, digest) in expected.items():
+        if run in runs:
+            content = client.call("GET", f"/api/2.0/mlflow-artifacts/artifacts/{path}")
+            if hashlib.sha256(content).hexdigest() != digest:
+                damaged.append(path)
+    page = json.loads(client.call("GET", "/api/2.0/mlflow/registered-models/search?max_results=1000"))
+    models = {model["name"] for model in page.get("registered_models", [])}
+    gone = sorted(name for name, when in logged.models.items() if when < created and name not in models)
+    harness.say(f"{len(expected)} runs: {len(lost)} lost, {len(damaged)} artifacts damaged, {len(gone)} models gone")
+    if lost or damaged or gone or len(expected) < RUNS:
+        raise harness.BenchError(f"Not everything is back: {lost[:3]} {damaged[:3]} {gone[:3]}")
+
+
+def upgrade(nodes: harness.Bed, logged: Log, created: float) -> None:
+    """Fail half-way, fail after the migration, then succeed; look for everything each time."""
+    harness.say(f"upgrade.yml to {NEW}, whose second migration cannot be made")
+    to_new = ("-e", f"mlflow_server_version={NEW}")
+    psql = "cd / && runuser -u postgres -- psql --quiet --set ON_ERROR_STOP=1 mlflow --command"
+    nodes.ssh("core", f'{psql} "{OBSTACLE}"')
+    expect_failure(nodes, logged, created, "executor_backend", *to_new)
+    nodes.ssh("core", f'{psql} "{OBSTACLE.replace("ADD", "DROP").replace(" text", "")}"')
+    harness.say(f"upgrade.yml to {NEW}, whose server cannot start")
+    broken = json.dumps({"mlflow_server_environment": {"MLFLOW_WORKERS": "zero"}})
+    expect_failure(nodes, logged, created, "died at its start", *to_new, "-e", broken)
+    harness.say(f"upgrade.yml to {NEW}")
+    harness.playbook("playbooks/upgrade.yml", nodes.inventory, *to_new)
+    expect_version(nodes, NEW)
+    look(nodes, logged, created)
+    harness.say("upgrade.yml again, which may change nothing")
+    expect_unchanged(harness.playbook("playbooks/upgrade.yml", nodes.inventory, *to_new))
+
+
+def expect_failure(nodes: harness.Bed, logged: Log, created: float, reason: str, *options: str) -> None:
+    """An upgrade that has to fail for a reason, and to leave the old release serving with nothing lost."""
+    try:
+        harness.playbook("playbooks/upgrade.yml", nodes.inventory, *options)
+    except harness.BenchError as failure:
+        text = " ".join(str(failure).split())
+        if reason not in text or "the old release serves again" not in text:
+            raise harness.BenchError(f"The upgrade failed in another way than it was to:\n{failure}") from failure
+    else:
+        raise harness.BenchError("The upgrade was to fail, and did not.")
+    expect_version(nodes, OLD)
+    look(nodes, logged, created)
+
+
+def expect_version(nodes: harness.Bed, wanted: str) -> None:
+    """Which MLflow serves, as it says itself."""
+    found = tracking.Client.of(nodes.client()).call("GET", "/version").decode().strip()
+    if found != wanted:
+        raise harness.BenchError(f"MLflow {found} serves instead of {wanted}.")
+
+
+def expect_unchanged(output: str) -> None:
+    """No host may have changed."""
+    hosts = list(harness.RECAP.finditer(output))
+    changed = [match["host"] for match in hosts if match["changed"] != "0"]
+    if changed or not hosts:
+        raise harness.BenchError(f"Nothing was to change, and {', '.join(changed)} did.")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except harness.BenchError as failure:
+        print(failure, file=sys.stderr)
+        sys.exit(1)

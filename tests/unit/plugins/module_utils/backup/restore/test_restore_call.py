@@ -1,0 +1,290 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import types
+
+import pytest
+from ansible_collections.mlops.stack.plugins.module_utils.backup import bucket, dump, locks, manifest, postgres
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Entry, write_list
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import Login
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import call, plan, rehearse, target
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.job import Job
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.tools import Files
+from ansible_collections.mlops.stack.plugins.module_utils.backup.settings import S3, Place
+from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
+
+NOON = datetime.datetime(2026, 11, 21, 12, 0, tzinfo=datetime.timezone.utc)
+LOGIN = Login("db", password="s3cret")
+SWAP = plan.Options(mode="swap")
+
+
+@pytest.fixture(name="sets")
+def fixture_sets(tmp_path):
+    """A folder with the set L: its path."""
+    folder = tmp_path / "sets"
+    (folder / "L").mkdir(parents=True)
+    (folder / "L/secrets.json").write_text('{"passphrase": "canary"}')
+    write_list(folder / "L/artifacts.jsonl", [Entry("a", 1)])
+    files = [
+        {"path": path.name, "size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in (folder / "L").iterdir()
+    ]
+    artifacts = {"mode": "copy", "objects": 1, "list_file": "artifacts.jsonl", "number": 1, "destination": "/none"}
+    data = manifest.build(
+        "L",
+        NOON,
+        NOON,
+        host="h",
+        postgres={"version_num": 170012},
+        databases=[],
+        files=files,
+        verified={"level": "read", "at": "x"},
+        artifacts=artifacts,
+        versions={"mlflow": "3.17.2"},
+    )
+    manifest.write(folder / "L", data)
+    return folder
+
+
+class Server:
+    """A server whose databases are these."""
+
+    def __init__(self, **databases):
+        self.found = {name: plan.Found(name, "mlflow", comment) for name, comment in databases.items()}
+        self.dropped = []
+        self.closed = False
+
+    def databases(self):
+        return self.found
+
+    def drop(self, name):
+        self.dropped.append(name)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture(name="restored")
+def fixture_restored(monkeypatch):
+    """What Restore was made of, as call and rehearse make it; ``answer`` is what it gives or raises."""
+    seen = types.SimpleNamespace(answer={"changed": True, "set": "L", "databases": [], "old_db": {}}, masks=[])
+
+    class FakeRestore:
+        def __init__(self, data, options, server, tools, progress, jobs):
+            seen.data, seen.options, seen.server, seen.tools = data, options, server, tools
+            seen.progress, seen.jobs = progress, jobs
+
+        def __call__(self, check_mode=False):
+            seen.check_mode = check_mode
+            seen.masks.append(os.umask(0o077))
+            with seen.progress.phase("load"):
+                seen.wrote = seen.progress.path.exists()
+            seen.artifacts = seen.tools.artifacts()
+            if isinstance(seen.answer, BaseException):
+                raise seen.answer
+            return dict(seen.answer)
+
+    monkeypatch.setattr(call, "Restore", FakeRestore)
+    monkeypatch.setattr(rehearse, "Restore", FakeRestore)
+    return seen
+
+
+def job(sets=None, **more):
+    options = more.pop("options", plan.Options())
+    where = {"source": str(sets), "work_dir": str(sets)} if sets else {}
+    return Job(LOGIN, options, **{**where, **more})
+
+
+def restore(one, check_mode=False, server=None, store=None, **more):
+    server = server or Server()
+    seams = call.Seams(open_server=lambda login: server, open_store=lambda job: store)
+    result = call.restore(one, check_mode, seams=seams, **more)
+    assert server.closed
+    return result
+
+
+def test_a_set_in_a_folder(sets, restored):
+    lines = []
+    result = restore(job(sets, jobs=7), say=lines.append)
+    assert (restored.data["label"], restored.jobs, restored.check_mode) == ("L", 7, False)
+    assert (result["created"], result["versions"]) == ("2026-11-21T12:00:00Z", {"mlflow": "3.17.2"})
+    assert result["secrets"] == {"present": True, "path": str(sets / "L/secrets.json")}
+    assert "canary" not in json.dumps(result)
+    assert restored.wrote and restored.masks == [0o077]
+    assert lines == ["L: load"]
+    assert sorted(path.name for path in sets.iterdir()) == ["L"]
+    assert restored.artifacts is None
+
+
+def test_check_mode_writes_nothing(sets, restored):
+    one = job(sets, options=SWAP, secrets_dest=str(sets / "secret"), check_artifacts="none")
+    result = restore(one, check_mode=True)
+    assert (restored.check_mode, restored.wrote) == (True, False)
+    assert sorted(path.name for path in sets.iterdir()) == ["L"]
+    assert result["msg"] == "would restore the set L to "
+
+
+def test_a_swap_holds_the_lock_of_the_sets(sets, restored):
+    held = []
+    restored.answer = Interrupted("interrupted by SIGTERM")
+    server = Server()
+    server.close = lambda: held.append(locks.is_held(sets / ".lock"))
+    one = job(sets, options=SWAP, check_artifacts="none", lock_timeout=0)
+    seams = call.Seams(open_server=lambda login: server)
+    with pytest.raises(BackupError, match="The restore was interrupted by SIGTERM; every live database is whole"):
+        call.restore(one, seams=seams)
+    assert held == [True]
+    assert not locks.is_held(sets / ".lock")
+    with locks.held(sets, "a backup", "now", 0), pytest.raises(BackupError, match="a backup .* since now"):
+        call.restore(one, seams=seams)
+
+
+def test_errors_tell_no_secret(sets, restored):
+    restored.answer = BackupError("refused s3cret", "load", stderr_tail="s3cret")
+    with pytest.raises(BackupError) as caught:
+        restore(job(sets))
+    assert "s3cret" not in str(caught.value.result())
+    for error, message in ((OSError(28, "No space left on device", "/x"), "/x: No space"), (OSError(5, "Bad"), "Bad")):
+        restored.answer = error
+        with pytest.raises(BackupError, match=message) as caught:
+            restore(job(sets))
+        assert caught.value.phase == "files"
+
+
+def test_a_set_in_a_store(sets, restored, tmp_path):
+    data = manifest.read(sets / "L")
+    found = types.SimpleNamespace(label="L", manifest=data, problems=[])
+    objects = types.SimpleNamespace(where="s3://b/")
+    store = types.SimpleNamespace(sets=lambda: [found], objects=objects)
+    s3 = S3("b", "key", "s3cret")
+    result = restore(job(s3=s3, work_dir=str(tmp_path)), store=store)
+    assert restored.tools.files.store is store
+    assert restored.tools.files.work.parent == tmp_path
+    assert result["secrets"] == {"present": True, "path": None}
+    assert [path.name for path in tmp_path.iterdir()] == ["sets"]
+
+
+def test_secrets_are_written_where_they_are_asked_for(sets, restored, tmp_path):
+    wanted = tmp_path / "secret"
+    result = restore(job(sets, secrets_dest=str(wanted)))
+    assert result["secrets"] == {"present": True, "path": str(wanted)}
+    assert json.loads(wanted.read_text()) == {"passphrase": "canary"}
+    assert wanted.stat().st_mode & 0o777 == 0o600
+    restored.answer = {**restored.answer, "changed": False}
+    wanted.unlink()
+    assert restore(job(sets, secrets_dest=str(wanted)))["secrets"]["path"] == str(sets / "L/secrets.json")
+    assert not wanted.exists()
+
+
+def test_a_decrypted_secret_is_no_path_that_lasts(sets):
+    files = Files(manifest.read(sets / "L"), sets / "L", work=sets)
+    assert call.secrets(job(sets), files, True) == {"present": True, "path": None}
+
+
+def outcome(action="replace", old="mlflow__old_L", changed=True):
+    one = {"target": "mlflow", "action": action, "old_db": old, "tables": 2, "rows": 7}
+    return {"changed": changed, "set": "L", "databases": [one], "old_db": {"mlflow": old} if old else {}}
+
+
+def test_sentences_and_diffs():
+    assert call.sentence(outcome(), False) == "restored the set L to mlflow; the database before it is mlflow__old_L"
+    assert call.sentence(outcome(), True) == "would restore the set L to mlflow"
+    assert call.sentence(outcome("nothing", None, False), True) == (
+        "the set L is there already; set force to restore it again"
+    )
+    assert call.diff(outcome()) == {
+        "before": {"mlflow": "as it is"},
+        "after": {"mlflow": "set L, 2 tables, 7 rows", "mlflow__old_L": "as it was"},
+    }
+    assert call.diff(outcome("create", None)) == {"before": {}, "after": {"mlflow": "set L, 2 tables, 7 rows"}}
+    assert call.diff(outcome("nothing", None)) == {"before": {}, "after": {}}
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_scratch_restores_are_dropped(check_mode):
+    server = Server(a="mlops.stack scratch set L", b="mlops.stack set L")
+    result = restore(job(absent=True, wanted="L"), check_mode, server)
+    assert (result["changed"], server.dropped) == (True, [] if check_mode else ["a"])
+    assert result["msg"] == ("would drop a" if check_mode else "dropped a")
+    assert result["diff"] == {"before": {"a": "scratch restore"}, "after": {}}
+    again = restore(job(absent=True, wanted="L"), check_mode, Server())
+    assert (again["changed"], again["msg"]) == (False, "there is nothing to drop")
+
+
+def test_artifacts_of_a_swap_need_their_place(sets, restored):
+    with pytest.raises(BackupError, match="The set L names 1 artifacts: set artifacts.live"):
+        restore(job(sets, options=SWAP))
+    restore(job(sets, options=SWAP, check_artifacts="none"))
+    assert restored.artifacts is None
+
+
+def test_artifacts_are_opened(sets, restored, tmp_path):
+    live = Place(path=str(tmp_path / "live"))
+    options = plan.Options(mode="swap", force=True)
+    restore(job(sets, options=options, live=live, check_artifacts="hash", timeout=60))
+    found = restored.artifacts
+    assert [entry.path for entry in found.entries] == ["a"]
+    assert (found.number, found.label, found.level, found.force) == (1, "L", "hash", True)
+    assert (found.live.root, found.copies) == (tmp_path / "live", None)
+    assert found.mover.scratch.parent == sets
+    (sets / "artifacts").mkdir()
+    restore(job(sets, live=live))
+    assert restored.artifacts.copies.root == sets / "artifacts"
+    restore(job(sets, live=live, copies=Place(path="/copies")))
+    assert str(restored.artifacts.copies.root) == "/copies"
+
+
+@pytest.mark.parametrize(
+    "mode, told, found", [("copy", True, True), ("copy", False, False), ("inventory", True, False)]
+)
+def test_copies_are_where_the_manifest_says(sets, tmp_path, mode, told, found):
+    data = manifest.read(sets / "L")
+    (tmp_path / "told").mkdir()
+    data["artifacts"].update(mode=mode, destination=str(tmp_path / "told") if told else None)
+    files = Files(data, sets / "L")
+    one = job(wanted=str(sets / "L"), live=Place(path="/live"))
+    opened = call.open_artifacts(one, data, tmp_path, files)
+    assert (opened.copies is not None and opened.copies.root == tmp_path / "told") is found
+
+
+def test_artifacts_whose_list_is_not_here(sets):
+    data = manifest.read(sets / "L")
+    one = job(s3=S3("b", "k", "s"), live=Place(path="/live"))
+    assert call.open_artifacts(one, data, None, Files(data)) is None
+    assert call.open_artifacts(one, {**data, "artifacts": None}, None, Files(data)) is None
+
+
+def test_the_world(monkeypatch, fake):
+    monkeypatch.setattr(dump, "candidates", lambda: ["/17"])
+    monkeypatch.setattr(dump, "find_tools", lambda folders: [dump.Tool(folders[0], 17, "17")])
+    assert call.find_tools() == [dump.Tool("/17", 17, "17")]
+    asked = []
+    monkeypatch.setattr(postgres.Server, "identity", lambda self: asked.append(self.login))
+    monkeypatch.setattr(postgres, "connect", lambda login, database: fake.connect(database))
+    server = call.open_server(LOGIN)
+    assert isinstance(server, target.Server)
+    assert (asked, fake.connections[0].database) == ([LOGIN], "postgres")
+    monkeypatch.setattr(bucket, "connect", lambda s3, timeout: ("objects", s3.bucket, timeout))
+    store = call.open_store(job(s3=S3("b", "k", "s"), timeout=5))
+    assert store.objects == ("objects", "b", 5)
+
+
+def test_a_rehearsal(sets, restored):
+    data = {**manifest.read(sets / "L"), "encrypted": True}
+    server = Server()
+    tool = dump.Tool("/17", 17, "17")
+    assert rehearse.rehearse(LOGIN, sets / "L", data, tool, 3, 60, opener=lambda login: server)["set"] == "L"
+    assert (restored.options.mode, restored.jobs, restored.tools.job.timeout) == ("rehearse", 3, 60)
+    assert restored.tools.files.readable
+    assert restored.tools.find_tools() == [tool]
+    assert restored.artifacts is None
+    assert server.closed and not restored.wrote
+    assert not (sets / "L/progress.json").exists()

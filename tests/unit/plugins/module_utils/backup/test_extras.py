@@ -1,0 +1,72 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from ansible_collections.mlops.stack.plugins.module_utils.backup import extras, seal, settings
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import garbage
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import run as artifacts
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
+from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import Login
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import rehearse
+
+S3 = settings.S3("b", "k", "s", endpoint_url="http://127.0.0.1:1")
+
+
+def wanted(**given):
+    return settings.Settings(settings.Sets(pathlib.Path("/sets")), Login("db"), **given)
+
+
+def test_nothing_to_check():
+    assert extras.Extras().check(wanted()) is None
+
+
+def test_recipients_and_the_source_are_checked_first(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(seal, "check_recipients", seen.append)
+    extras.Extras().check(wanted(encrypt_to=("age1x",)))
+    assert seen == [("age1x",)]
+    missing = settings.Artifacts("copy", settings.Place(str(tmp_path / "none")), settings.Place("/copies"))
+    with pytest.raises(BackupError, match=r"correct artifacts\.source\.path"):
+        extras.Extras().check(wanted(artifacts=missing))
+
+
+@pytest.mark.parametrize("destination", [None, settings.Place("/copies")])
+def test_artifacts_go_where_they_should(monkeypatch, destination):
+    seen = []
+    monkeypatch.setattr(artifacts, "work", lambda job: seen.append(job) or {"mode": job.mode})
+    mode = "copy" if destination else "inventory"
+    given = wanted(artifacts=settings.Artifacts(mode, settings.Place(s3=S3), destination), timeout=7)
+    assert extras.Extras().artifacts(given, "one", "/partial", print) == {"mode": mode}
+    job = seen[0]
+    assert isinstance(job.source, Store)
+    assert (job.label, job.partial, job.timeout, job.progress) == ("one", "/partial", 7, print)
+    assert isinstance(job.destination, Folder) if destination else job.destination is None
+
+
+def test_only_copies_that_may_be_deleted_are(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(garbage, "collect", lambda place, labels: seen.append((place.where, labels)))
+    source = settings.Place("/artifacts")
+    for destination in (None, settings.Place(s3=S3), settings.Place(str(tmp_path))):
+        extras.Extras().collect(wanted(artifacts=settings.Artifacts("copy", source, destination)), {"a"})
+    assert seen == [(str(tmp_path), {"a"})]
+
+
+def test_encryption_and_the_rehearsal_are_handed_on(monkeypatch):
+    seen = []
+    monkeypatch.setattr(seal, "encrypt", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(rehearse, "rehearse", lambda *arguments: seen.append(arguments))
+    login = Login("db", user="mlops_restore")
+    given = wanted(encrypt_to=("age1x",), restore_login=login, jobs=3, timeout=7)
+    extras.Extras().seal(given, "/partial", ["a"])
+    extras.Extras().rehearse(given, "/partial", {"label": "one"}, "tool", "progress")
+    assert seen == [
+        ("/partial", ["a"], ("age1x",), 7),
+        (login, "/partial", {"label": "one"}, "tool", 3, 7, "progress"),
+    ]

@@ -1,0 +1,144 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import types
+
+import pytest
+from ansible_collections.mlops.stack.plugins.module_utils.backup import plan
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.retention import Policy
+
+HOUR = datetime.timedelta(hours=1)
+WANTED = plan.Wanted("7412345678901234567", ("mlflow",), "read", 3600.0, None, "none", False)
+
+
+@pytest.fixture
+def one(manifest_for, noon):
+    """A function that makes a set as a listing has it."""
+
+    def make(label="one", age=HOUR / 2, problems=(), manifest=True, **changes):
+        data = manifest_for(label, noon - age, **changes) if manifest else None
+        whole = data is not None and not problems
+        return types.SimpleNamespace(
+            label=label, manifest=data, problems=list(problems), complete=whole, created=noon - age
+        )
+
+    return make
+
+
+def test_a_young_set_will_do(one, noon):
+    found = plan.decide(WANTED, [one("old", HOUR * 0.9), one("new", HOUR * 0.1)], None, noon)
+    assert found == plan.Decision("none", "new", "the set new is younger than max_age")
+
+
+def test_a_young_set_that_the_store_lacks_is_uploaded(one, noon):
+    assert plan.decide(WANTED, [one()], {"one"}, noon).action == "none"
+    found = plan.decide(WANTED, [one()], {"other"}, noon)
+    assert (found.action, found.label) == ("upload", "one")
+
+
+def test_without_a_limit_every_call_makes_a_set(one, noon):
+    found = plan.decide(dataclasses.replace(WANTED, max_age=None), [one()], None, noon)
+    assert found == plan.Decision("backup", None, "a backup was asked for")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"age": HOUR},
+        {"age": -HOUR},
+        {"problems": ["x is missing"]},
+        {"manifest": False},
+        {"postgres": {"system_identifier": "other"}},
+        {"databases": ("other",)},
+        {"verified": {"level": "none"}},
+        {"verified": {}},
+        {"encrypted": True},
+    ],
+)
+def test_sets_that_will_not_do(one, noon, changes):
+    found = plan.decide(WANTED, [one(**changes)], None, noon)
+    assert (found.action, found.label) == ("backup", None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes", "lacking"),
+    [
+        ({}, {"postgres": {}}, "is of another PostgreSQL server"),
+        ({"databases": ("mlflow", "auth")}, {}, "does not hold the database auth"),
+        ({"level": "restore"}, {}, "was not verified by verify=restore"),
+        ({"artifacts": "copy"}, {}, "has no artifacts by mode=copy"),
+        ({"artifacts": "copy"}, {"artifacts": {"mode": "inventory"}}, "has no artifacts by mode=copy"),
+        ({"encrypted": True}, {}, "is not encrypted"),
+        ({}, {"encrypted": True}, "is encrypted"),
+        ({}, {}, None),
+        ({"artifacts": "copy"}, {"artifacts": {"mode": "copy"}}, None),
+        ({}, {"databases": ("mlflow", "auth")}, None),
+    ],
+)
+def test_what_a_set_lacks(manifest_for, wanted, changes, lacking):
+    data = {**manifest_for("one"), **changes}
+    if "databases" in changes:
+        data = manifest_for("one", databases=changes["databases"])
+    assert plan.lacks(dataclasses.replace(WANTED, **wanted), data) == lacking
+
+
+def test_a_label_is_made_once(one, noon):
+    wanted = dataclasses.replace(WANTED, label="one", max_age=None)
+    assert plan.decide(wanted, [one("two")], None, noon) == plan.Decision("backup", "one", "there is no set one")
+    assert plan.decide(wanted, [one(age=HOUR * 999)], None, noon).action == "none"
+    assert plan.decide(wanted, [one()], set(), noon).action == "upload"
+    assert plan.decide(wanted, [], {"one"}, noon) == plan.Decision("none", "one", "the set one is in the store")
+    assert plan.decide(wanted, [], {"two"}, noon).action == "backup"
+
+
+def test_a_label_that_is_taken_by_something_else_is_refused(one, noon):
+    wanted = dataclasses.replace(WANTED, label="one")
+    with pytest.raises(BackupError, match=r"is there and is damaged \(x is missing\): remove it by state=absent"):
+        plan.decide(wanted, [one(problems=["x is missing"])], None, noon)
+    with pytest.raises(BackupError, match="is there and is of another PostgreSQL server: choose another label"):
+        plan.decide(wanted, [one(postgres={})], None, noon)
+
+
+def test_only_complete_sets_expire(one, noon):
+    found = [one("a", HOUR), one("b", HOUR * 2), one("c", HOUR * 3, ["x"]), one("d", HOUR * 4, manifest=False)]
+    assert plan.expiry(found, Policy(keep_last=1), noon, 1) == {
+        "a": ("keep", "keep_last"),
+        "b": ("expire", "no rule keeps it"),
+    }
+    coming = plan.expiry(found, Policy(keep_last=1), noon, 1, "next")
+    assert [label for label, (verdict, _why) in coming.items() if verdict == "expire"] == ["a", "b"]
+
+
+def test_the_last_set_tells_how_small_a_dump_becomes(one):
+    file = {"path": "x", "size": 200, "sha256": "0" * 64}
+    earlier = [one("old", HOUR * 2, files=[file]), one("other", HOUR, databases=("a", "b"), files=[file])]
+    # The old one took 200 bytes for a database of 1000.
+    assert plan.needed_bytes({"mlflow": 2000}, earlier, 1.5) == 600
+    assert plan.needed_bytes({"auth": 2000}, earlier, 1.5) == 3000
+    assert plan.needed_bytes({"mlflow": 2000}, [], 1.2) == 2400
+    assert plan.needed_bytes({"mlflow": 2000}, [one("bad", problems=["x"], files=[file])], 1.0) == 2000
+    empty = one("empty")
+    empty.manifest["databases"][0]["size_bytes"] = 0
+    assert plan.needed_bytes({"mlflow": 2000}, [empty], 1.0) == 2000
+
+
+def test_space_and_inodes():
+    plan.check_space(100, 100, 1, 65, "/sets")
+    plan.check_space(100, 100, 1, 0, "/sets")
+    with pytest.raises(BackupError, match="/sets has 1 MiB free and the backup may need 2 MiB"):
+        plan.check_space(2 << 20, 1 << 20, 1, 1000, "/sets")
+    with pytest.raises(BackupError, match="has room for 64 more files"):
+        plan.check_space(0, 1, 1, 64, "/sets")
+
+
+def test_a_dump_that_is_too_small():
+    plan.check_size(10, None)
+    plan.check_size(10, 10)
+    with pytest.raises(BackupError, match="The dump has 9 bytes and min_size is 10") as caught:
+        plan.check_size(9, 10)
+    assert not caught.value.safe_to_retry

@@ -1,0 +1,385 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import datetime
+import errno
+import json
+import os
+
+import pytest
+from ansible_collections.mlops.stack.plugins.module_utils.backup import locks, run, settings
+from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import Login
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.folder import Found
+from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import Identity
+from ansible_collections.mlops.stack.plugins.module_utils.backup.retention import Policy
+from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
+
+HOUR = datetime.timedelta(hours=1)
+
+
+class Server:
+    """A server that is there, or is not."""
+
+    error = None
+
+    def __init__(self, login):
+        self.login = login
+
+    def identity(self, _allow_replica, database):
+        assert database == "mlflow"
+        if self.error:
+            raise self.error
+        return Identity(170006, "17.6", "7412345678901234567", False)
+
+
+class Store:
+    """A store with sets in it, and what was done to it."""
+
+    def __init__(self):
+        self.kept = []
+        self.done = []
+        self.errors = {}
+
+    def __enter__(self):
+        self.done.append("enter")
+        return self
+
+    def __exit__(self, *_error):
+        self.done.append("exit")
+
+    def _do(self, what, *more):
+        self.done.append((what, *more))
+        if what in self.errors:
+            raise self.errors[what]
+
+    def hold(self, timeout):
+        self._do("hold", timeout)
+
+    def check(self):
+        self._do("check")
+
+    def sweep(self):
+        self._do("sweep")
+
+    def sets(self):
+        return list(self.kept)
+
+    def upload(self, path, data, progress):
+        self._do("upload", path.name, data["label"])
+        progress(1, 2)
+
+    def remove(self, label):
+        self._do("remove", label)
+        self.kept = [one for one in self.kept if one.label != label]
+
+
+class Extras:
+    def __init__(self):
+        self.collected = []
+        self.error = None
+
+    def collect(self, _settings, labels):
+        self.collected.append(sorted(labels))
+        if self.error:
+            raise self.error
+
+
+class Case:
+    """One folder of sets, and the calls on it."""
+
+    def __init__(self, tmp_path, make_set, noon):
+        self.dest = tmp_path / "sets"
+        self.make_set = make_set
+        self.noon = noon
+        self.store = None
+        self.extras = Extras()
+        self.made = []
+        self.error = None
+        self.server = type("OneServer", (Server,), {})
+        self.lines = []
+
+    def maker(self, _settings, server, identity, label, partial, progress, now, _extras):
+        case = self
+
+        class Maker:
+            warnings = ["pg_dump: warning: x"]
+
+            def __call__(self, earlier):
+                case.made.append((label, [one.label for one in earlier]))
+                path = case.make_set(case.dest, partial.name, case.noon)
+                if case.error:
+                    raise case.error
+                data = json.loads((path / "manifest.json").read_text())
+                return {**data, "label": label}
+
+        assert isinstance(server, Server)
+        assert identity.major == 17
+        assert now() == self.noon
+        return Maker()
+
+    def set(self, label, age, **changes):
+        self.dest.mkdir(mode=0o700, exist_ok=True)
+        return self.make_set(self.dest, label, self.noon - age, **changes)
+
+    def run(self, check_mode=False, sets=None, **given):
+        s3 = settings.S3("b", "k", "canary", expire=given.pop("expire", False)) if self.store else None
+        wanted = settings.Settings(
+            settings.Sets(self.dest, s3, **(sets or {})),
+            Login("db", password="canary"),
+            **{"databases": ("mlflow",), **given},
+        )
+        opener = {"opener": lambda _settings: self.store} if self.store else {}
+        return run.Run(
+            wanted,
+            self.lines.append,
+            server_class=self.server,
+            maker=self.maker,
+            extras=self.extras,
+            now=lambda: self.noon,
+            **opener,
+        )(check_mode)
+
+    @property
+    def labels(self):
+        return sorted(name for name in os.listdir(self.dest) if not name.endswith((".json", ".lock")))
+
+    @property
+    def last(self):
+        return json.loads((self.dest / "last.json").read_text())
+
+
+@pytest.fixture
+def case(tmp_path, make_set, noon):
+    return Case(tmp_path, make_set, noon)
+
+
+def test_a_set_is_made_and_told(case):
+    result = case.run()
+    label = result["label"]
+    assert label.startswith("20261121T120000Z-")
+    assert case.labels == [label]
+    assert (result["changed"], result["action"], result["set"]["rows"]) == (True, "backup", 3)
+    assert result["warnings"] == ["pg_dump: warning: x"]
+    assert result["diff"] == {"before": {"sets": []}, "after": {"sets": [label]}}
+    assert {"plan", "publish", "expire"} <= set(result["seconds"])
+    assert (case.last["ok"], case.last["label"], case.last["error"]) == (True, label, None)
+    assert f"{label}: publish" in case.lines
+
+
+def test_a_set_that_will_do_is_no_change(case):
+    case.set("young", HOUR / 2)
+    result = case.run(sets={"max_age": 3600})
+    assert (result["changed"], result["action"], result["label"]) == (False, "none", "young")
+    assert case.labels == ["young"]
+    assert case.made == []
+    assert result["set"]["path"].endswith("/young")
+
+
+def test_check_mode_tells_the_plan_and_touches_nothing(case):
+    result = case.run(True, label="next")
+    assert (result["changed"], result["action"], result["label"]) == (True, "backup", "next")
+    assert not case.dest.exists()
+    case.set("a", HOUR)
+    case.set("b", HOUR * 2)
+    before = sorted(os.listdir(case.dest))
+    result = case.run(True, sets={"policy": Policy(keep_last=2), "max_age": 60})
+    assert result["expired"] == ["b"]
+    assert result["diff"]["after"]["sets"] == ["a", "20261121T120000Z-new"]
+    assert case.run(True, sets={"max_age": 36000})["changed"] is False
+    assert sorted(os.listdir(case.dest)) == before
+    assert case.made == []
+
+
+def test_what_was_left_is_swept_and_the_old_expires(case):
+    case.set("a", HOUR)
+    case.set("b", HOUR * 2)
+    case.set(".partial-c", HOUR)
+    result = case.run(label="new", sets={"policy": Policy(keep_last=2), "minimum_redundancy": 1})
+    assert case.labels == ["a", "new"]
+    assert (result["swept"], result["expired"]) == ([".partial-c"], ["b"])
+    assert result["diff"] == {"before": {"sets": ["a", "b"]}, "after": {"sets": ["a", "new"]}}
+    assert case.extras.collected == [["a", "new"]]
+
+
+def test_copies_that_cannot_be_removed_are_a_warning(case):
+    case.set("a", HOUR)
+    case.extras.error = BackupError("No.", "expire")
+    result = case.run(label="new", sets={"policy": Policy(keep_last=1), "minimum_redundancy": 1})
+    assert result["warnings"][1] == "Copies of artifacts that no set needs were kept: No."
+
+
+@pytest.mark.parametrize(
+    ("error", "phase", "message"),
+    [
+        (BackupError("pg_dump failed: canary.", "dump", 1, "canary said"), "dump", r"pg_dump failed: \*{8}\."),
+        (Interrupted("interrupted by SIGTERM"), "interrupted", "The backup was interrupted by SIGTERM; nothing half"),
+        (OSError(errno.ENOSPC, "No space", "/sets/x"), "write", "Writing to /sets/x failed: there is no space"),
+        (OSError(errno.EROFS, "Read-only"), "write", "failed: its file system is read-only"),
+        (OSError(errno.EIO, "Input/output error"), "write", "failed: Input/output error"),
+        (OSError("odd"), "write", "failed: odd"),
+    ],
+)
+def test_a_failure_leaves_earlier_sets_and_nothing_else(case, error, phase, message):
+    case.set("a", HOUR)
+    case.set("b", HOUR * 2)
+    case.error = error
+    with pytest.raises(BackupError, match=message) as caught:
+        case.run(label="new", sets={"policy": Policy(keep_last=1), "minimum_redundancy": 1})
+    assert caught.value.phase == phase
+    assert case.labels == ["a", "b"]
+    assert (case.last["ok"], case.last["label"], case.last["error"]["phase"]) == (False, "new", phase)
+    assert "canary" not in json.dumps(case.last)
+    assert not (case.dest / "progress.json").exists()
+
+
+def test_thirty_failures_keep_both_good_sets(case):
+    case.set("a", HOUR)
+    case.set("b", HOUR * 2)
+    case.error = BackupError("no", "dump")
+    for _attempt in range(30):
+        with pytest.raises(BackupError):
+            case.run(sets={"policy": Policy(keep_last=2)})
+    assert case.labels == ["a", "b"]
+
+
+def test_a_server_that_is_away_is_written_down(case):
+    case.server.error = BackupError("away", "connect")
+    with pytest.raises(BackupError, match="away"):
+        case.run()
+    assert case.last["error"]["phase"] == "connect"
+
+
+def test_who_comes_second_fails_and_leaves_no_trace(case):
+    case.dest.mkdir(mode=0o700)
+    with locks.held(case.dest, "first", "now", 0), pytest.raises(BackupError, match="first") as caught:
+        case.run(lock_timeout=0)
+    assert caught.value.phase == "lock"
+    assert not (case.dest / "last.json").exists()
+
+
+def test_the_mask_is_private_and_put_back(case):
+    seen = []
+    case.server.identity = lambda *_arguments: seen.append(os.umask(0o077)) or (_ for _ in ()).throw(OSError("x"))
+    before = os.umask(0o022)
+    try:
+        with pytest.raises(BackupError):
+            case.run()
+        assert seen == [0o077]
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+
+
+def remote(label, noon, manifest_for, age=HOUR):
+    return Found(label, f"s3://b/{label}", manifest_for(label, noon - age), [], 4)
+
+
+def test_the_store_is_held_and_gets_the_set(case, noon, manifest_for):
+    case.store = Store()
+    case.store.kept = [remote("x", noon, manifest_for, HOUR * 9), remote("y", noon, manifest_for, HOUR * 8)]
+    result = case.run(label="new", sets={"policy": Policy(keep_last=1), "minimum_redundancy": 1})
+    assert case.store.done == [
+        "enter",
+        ("hold", 60),
+        ("sweep",),
+        ("check",),
+        ("upload", "new", "new"),
+        ("check",),
+        "exit",
+    ]
+    # Its key may not delete.
+    assert result["expired"] == []
+
+
+def test_the_store_expires_where_it_may(case, noon, manifest_for):
+    case.store = Store()
+    case.store.kept = [remote("x", noon, manifest_for, HOUR * 9), remote("y", noon, manifest_for, HOUR * 8)]
+    policy = {"policy": Policy(keep_last=1), "minimum_redundancy": 1}
+    assert case.run(True, expire=True, label="new", sets=policy)["expired"] == ["x"]
+    assert case.run(expire=True, label="new", sets=policy)["expired"] == ["x"]
+    assert ("remove", "x") in case.store.done
+    assert case.extras.collected == [["new", "y"]]
+
+
+def test_a_set_that_the_store_lacks_is_uploaded(case):
+    case.store = Store()
+    case.set("young", HOUR / 2)
+    result = case.run(sets={"max_age": 3600})
+    assert (result["action"], result["label"]) == ("upload", "young")
+    assert ("upload", "young", "young") in case.store.done
+    assert case.made == []
+
+
+def test_a_failed_upload_keeps_the_set_here_and_expires_none(case):
+    case.store = Store()
+    case.set("a", HOUR)
+    case.store.errors["upload"] = BackupError("The store is full.", "upload")
+    with pytest.raises(BackupError, match=r"The store is full. The set stays in .*/new, and no set was removed"):
+        case.run(label="new", sets={"policy": Policy(keep_last=1), "minimum_redundancy": 1})
+    assert case.labels == ["a", "new"]
+    assert case.last["ok"] is False
+
+
+def test_a_lost_lease_publishes_nothing(case):
+    case.store = Store()
+    case.store.errors["check"] = BackupError("The lease was lost.", "lock")
+    with pytest.raises(BackupError, match="lost"):
+        case.run(label="new")
+    assert case.labels == []
+
+
+def test_absent_removes_here_and_there(case, noon, manifest_for):
+    case.store = Store()
+    case.store.kept = [remote("a", noon, manifest_for)]
+    case.set("a", HOUR)
+    case.set("b", HOUR)
+    checked = case.run(True, state="absent", label="a")
+    assert (checked["changed"], case.labels) == (True, ["a", "b"])
+    result = case.run(state="absent", label="a")
+    assert (result["changed"], result["action"], case.labels) == (True, "remove", ["b"])
+    assert result["diff"]["after"] == {"sets": ["b"]}
+    assert case.store.kept == []
+    assert case.run(state="absent", label="a")["changed"] is False
+
+
+def test_absent_where_there_is_no_folder(case, noon, manifest_for):
+    assert case.run(state="absent", label="a")["changed"] is False
+    assert not case.dest.exists()
+    case.store = Store()
+    case.store.kept = [remote("a", noon, manifest_for)]
+    assert case.run(state="absent", label="a")["changed"] is True
+    assert not case.dest.exists()
+
+
+def test_expired_removes_and_does_nothing_else(case):
+    policy = {"policy": Policy(keep_last=1), "minimum_redundancy": 1}
+    assert case.run(state="expired", sets=policy)["changed"] is False
+    assert not case.dest.exists()
+    case.set("a", HOUR)
+    case.set("b", HOUR * 2)
+    checked = case.run(True, state="expired", sets=policy)
+    assert (checked["expired"], checked["action"], case.labels) == (["b"], "expire", ["a", "b"])
+    assert case.run(state="expired", sets=policy)["expired"] == ["b"]
+    assert case.labels == ["a"]
+    again = case.run(state="expired", sets=policy)
+    assert (again["changed"], again["action"]) == (False, "none")
+    assert case.made == []
+
+
+def test_a_full_disk_for_the_outcome_does_not_hide_the_failure(case, monkeypatch):
+    case.error = BackupError("the dump failed", "dump")
+
+    def full(_path, _data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run.manifest, "write_json", full)
+    with pytest.raises(BackupError, match="the dump failed"):
+        case.run()
+
+
+def test_without_ears(tmp_path):
+    wanted = settings.Settings(settings.Sets(tmp_path / "none"), Login("db"), state="expired")
+    assert run.Run(wanted)()["changed"] is False

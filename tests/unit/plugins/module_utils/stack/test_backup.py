@@ -1,0 +1,50 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mlops.stack.plugins.module_utils.stack import backup
+
+TRIXIE = {"id": "debian", "version_id": "13", "name": "Debian GNU/Linux 13 (trixie)"}
+
+
+def facts(**changed):
+    return {"os": TRIXIE, "packages": [], "envs": [], **changed}
+
+
+@pytest.mark.parametrize(
+    ("members", "backend", "words"),
+    [
+        ([], "postgresql", []),
+        ([], "sqlite", []),
+        (["b"], "postgresql", []),
+        (["a", "b"], "postgresql", ["group 'vault' has 2 hosts"]),
+        (["b"], "sqlite", ["mlflow_server_backend is sqlite"]),
+    ],
+)
+def test_group(members, backend, words):
+    found = backup.group(members, "vault", backend)
+    assert len(found) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, found, strict=True))
+
+
+def test_is_installed():
+    assert backup.is_installed(facts(envs=["mlflow-1", "backup-py3.13-abc"]))
+    assert not backup.is_installed(facts(envs=["backup-program-abc"]))
+
+
+@pytest.mark.parametrize(
+    ("known", "version", "repository", "refused"),
+    [
+        (facts(), "17", "distribution", False),
+        (facts(), "15", "distribution", True),
+        (facts(packages=["postgresql-client-15"]), "15", "distribution", False),
+        (facts(), "15", "pgdg", False),
+        (facts(), None, "distribution", False),
+        (None, "15", "distribution", False),
+        (facts(os={"id": "arch"}), "15", "distribution", False),
+    ],
+)
+def test_host(known, version, repository, refused):
+    found = backup.host("b1", known, version, repository)
+    assert bool(found) is refused
+    assert all("b1 is to make backups of PostgreSQL 15, and Debian" in sentence for sentence in found)
