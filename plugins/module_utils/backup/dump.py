@@ -47,7 +47,10 @@ CAUSES = (
         "this pg_dump cannot compress so; set compress to gzip",
     ),
     (
-        re.compile(r"server closed the connection|terminating connection|connection to server|lost synchronization"),
+        re.compile(
+            r"server closed the connection|terminating connection|connection to server|lost synchronization"
+            r"|SSL SYSCALL error|PQgetCopyData\(\) failed"
+        ),
         "the server went away; look into its log, and repeat",
     ),
 )

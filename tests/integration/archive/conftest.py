@@ -58,7 +58,7 @@ class Outcome:
 
 
 class Machine:
-    """A node that is all of its stack, with its variables."""
+    """A node with the database of a stack, whose tracking server runs there too or on another one."""
 
     def __init__(self, name, found, folder, nodes_file):
         self.name = name
@@ -66,7 +66,8 @@ class Machine:
         self.address = found["address"]
         self.folder = folder
         self.nodes_file = nodes_file
-        self.secrets = folder / "secrets"
+        self.secrets = folder / name
+        self.tracking = self
         self.variables = {}
 
     def shell(self, script, check=True):
@@ -77,12 +78,15 @@ class Machine:
         host.docker("exec", "-i", self.id, "bash", "-euc", f"cat > {path}", input=text)
 
     def play(self, playbook, *options, **variables):
-        """Run a playbook on this machine alone."""
+        """Run a playbook on this machine's stack."""
         given = {"common_secrets_dir": str(self.secrets), "mlflow_server_artifacts": "local", **self.variables}
         inventory = {
             "all": {
                 "vars": {**given, **variables},
-                "children": {group: {"hosts": {self.name: None}} for group in ("postgres", "mlflow")},
+                "children": {
+                    "postgres": {"hosts": {self.name: None}},
+                    "mlflow": {"hosts": {self.tracking.name: None}},
+                },
             }
         }
         path = self.folder / f"{self.name}.json"
@@ -106,15 +110,19 @@ class Machine:
             for result in task["hosts"].values()
             if result.get("failed") or result.get("unreachable")
         ]
-        return Outcome(done.returncode, done.stdout + done.stderr, failures, said["stats"][self.name]["changed"])
+        changed = sum(stats["changed"] for stats in said["stats"].values())
+        return Outcome(done.returncode, done.stdout + done.stderr, failures, changed)
 
     def site(self, *options, **variables):
         return self.play("playbooks/site.yml", *options, **variables)
 
-    def recover(self, when=None, **variables):
-        """Run the playbook that goes back to a time, or to the end of the archive."""
-        target = {} if when is None else {"postgres_recover_time": when}
-        return self.play("playbooks/recover_point_in_time.yml", **target, **variables)
+    def recover(self, when=None, playbook="tests/integration/archive/recover.yml"):
+        """Go back to a time, or to the end of the archive."""
+        return self.play(playbook, **({} if when is None else {"postgres_recover_time": when}))
+
+    def recover_stack(self, when):
+        """Do so with the playbook that users run, which stops and starts MLflow."""
+        return self.recover(when, "playbooks/recover_point_in_time.yml")
 
     def sql(self, text, check=True):
         """What PostgreSQL answers, as its administrator over the local socket."""
@@ -148,7 +156,7 @@ class Machine:
         """Whether MLflow answers, and has its database."""
         with (
             contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://{self.address}:5000/health", timeout=10) as said,
+            urllib.request.urlopen(f"http://{self.tracking.address}:5000/health", timeout=10) as said,
         ):
             return said.read() == b"OK"
         return False
@@ -280,8 +288,9 @@ def spare(machines):
 
 @pytest.fixture(scope="session")
 def db(machines):
-    """A stack with an archive in a folder, and a table."""
+    """A stack of two machines with an archive in a folder, and a table."""
     machine = machines["db"]
+    machine.tracking = machines["store"]
     machine.variables = {"postgres_archive": "folder", "postgres_archive_path": "/srv/archive"}
     machine.site().succeeded()
     machine.sql("CREATE TABLE IF NOT EXISTS kept (name text); TRUNCATE kept; INSERT INTO kept VALUES ('first')")

@@ -81,6 +81,14 @@ class Host:
         assert ended.returncode == 0, f"{text}\n{ended.stdout}\n{ended.stderr}"
         return ended.stdout.rstrip("\n")
 
+    def copy_code(self):
+        """The collection's code as the role puts it on a host; Ansible would copy file by file."""
+        source = NODES.CLONE / "plugins" / "module_utils"
+        target = f"{CODE}/ansible_collections/mlops/stack/plugins/module_utils"
+        packed = subprocess.run(["tar", "-cC", source, "--exclude=__pycache__", "."], capture_output=True, check=True)
+        unpack = f"sudo rm -rf {CODE} && sudo mkdir -p {target} && sudo tar -xC {target}"
+        subprocess.run([*self.ssh, unpack], input=packed.stdout, check=True, timeout=60)
+
     def write(self, path, text):
         self.shell(f"cat >{path} <<'END_OF_FILE'\n{text}\nEND_OF_FILE\n")
 
@@ -128,6 +136,17 @@ class Host:
         """Until pg_dump writes a table's data."""
         self.until(f"find {sets} -path '*.partial-*' -name '*.dat.gz' -size +200k | grep -q .")
 
+    def hold_table(self, database, table):
+        """Lock a table in a session of its own, until release_table()."""
+        locking = f"BEGIN; LOCK TABLE {table}; SELECT pg_sleep(300)"
+        argv = f"runuser -u postgres -- psql -q {database} -c '{locking}'"
+        self.shell(f"cd /; setsid {argv} >/dev/null 2>&1 </dev/null &")
+        query = "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL"
+        self.until(f'cd /; runuser -u postgres -- psql -Atc "{query}" | grep -q 1')
+
+    def release_table(self):
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE%'")
+
     @property
     def labels(self):
         return self.shell(f"ls {SETS} | grep -v json || true").split()
@@ -155,9 +174,7 @@ def installed(node):
     for name, text in (("mlflow", SMALL), ("a/b", SMALL), ("empty", ""), ("big", BIG)):
         made.sql(f'CREATE DATABASE "{name}" OWNER mlflow')
         made.sql(f"SET ROLE mlflow;\n{text}" if name != "big" else text, f"'{name}'")
-    source = str(NODES.CLONE / "plugins" / "module_utils") + "/"
-    target = f"{CODE}/ansible_collections/mlops/stack/plugins/module_utils/"
-    node.ansible("ansible.builtin.copy", {"src": source, "dest": target})
+    made.copy_code()
     return made
 
 

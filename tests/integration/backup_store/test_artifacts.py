@@ -194,6 +194,7 @@ def test_a_killed_backup_is_taken_up(backups, place):
     assert backups.bring_back("three", place()) == {**wanted, "f0": b"CONTENT 0", "new": b"new"}
 
 
+@pytest.mark.fault(56)
 def test_fault_56_what_happens_between_listing_and_copying(backups, place):
     for name in ("stays", "goes", "changes", "went\nodd"):
         put(backups.source, name, b"old " + name.encode())

@@ -187,6 +187,7 @@ def test_a_lease_is_waited_for(lease):
         first.check()
 
 
+@pytest.mark.fault(11)
 def test_fault_11_the_lease_of_a_dead_holder_runs_out(lease):
     dead = lease(seconds=3, holder="dead")
     dead.acquire()

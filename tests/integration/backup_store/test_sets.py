@@ -57,6 +57,7 @@ def test_a_set_goes_and_comes_back(weed, make_bucket, set_store, make_set, tmp_p
     assert "no complete set" in failure(store.download_set, manifest["label"], tmp_path / "none").message
 
 
+@pytest.mark.fault(20)
 def test_fault_20_a_store_killed_in_the_middle(own_weed, make_bucket, set_store, make_set, monkeypatch):
     weed = own_weed()
     bucket = make_bucket(weed)
@@ -91,6 +92,7 @@ def test_fault_20_a_store_killed_in_the_middle(own_weed, make_bucket, set_store,
     assert store.verify_set(manifest["label"]) == []
 
 
+@pytest.mark.fault(20)
 def test_fault_20_a_store_that_comes_back(own_weed, make_bucket, set_store, make_set, monkeypatch):
     weed = own_weed()
     bucket = make_bucket(weed)
@@ -111,6 +113,7 @@ def test_fault_20_a_store_that_comes_back(own_weed, make_bucket, set_store, make
     assert unfinished(weed.client(), bucket) == []
 
 
+@pytest.mark.fault(20)
 def test_fault_20_an_upload_that_is_interrupted_leaves_nothing(weed, make_bucket, set_store, make_set, monkeypatch):
     bucket = make_bucket()
     monkeypatch.setattr(uploads, "PART", 5 * MIB)
@@ -126,6 +129,7 @@ def test_fault_20_an_upload_that_is_interrupted_leaves_nothing(weed, make_bucket
     assert set_store(weed, bucket).look(manifest["label"]).manifest is None
 
 
+@pytest.mark.fault(21)
 def test_fault_21_a_full_store(own_weed, make_bucket, set_store, make_set, monkeypatch):
     weed = own_weed(volumes=8, volume_size_mb=8)
     bucket = make_bucket(weed)
@@ -143,6 +147,7 @@ def test_fault_21_a_full_store(own_weed, make_bucket, set_store, make_set, monke
     assert unfinished(weed.client(), bucket) == []
 
 
+@pytest.mark.fault(21)
 def test_fault_21_a_deadline_ends_an_upload(weed, make_bucket, set_store, make_set, monkeypatch):
     bucket = make_bucket()
     monkeypatch.setattr(uploads, "PART", 5 * MIB)
@@ -155,6 +160,7 @@ def test_fault_21_a_deadline_ends_an_upload(weed, make_bucket, set_store, make_s
     assert set_store(weed, bucket).look(manifest["label"]).manifest is None
 
 
+@pytest.mark.fault(22)
 def test_fault_22_a_busy_store(weed, make_bucket, set_store, make_set, monkeypatch, tmp_path):
     monkeypatch.setattr(uploads, "PART", 5 * MIB)
     sizes = [("toc.dat", 100), *((f"{number}.dat", 2 * MIB) for number in range(20)), ("big.dat", 30 * MIB)]
@@ -172,6 +178,7 @@ def test_fault_22_a_busy_store(weed, make_bucket, set_store, make_set, monkeypat
     assert seconds[1] <= 3 * seconds[0] + 5, seconds
 
 
+@pytest.mark.fault(23)
 def test_fault_23_a_slow_store_that_loses_connections(weed, make_bucket, set_store, make_set, tmp_path, tree):
     folder, manifest = make_set(sizes=(("toc.dat", 100), *((f"{number}.dat", MIB) for number in range(8))))
     with faults.proxy(weed.url, delay=0.4, loss=0.1) as proxy:
@@ -182,6 +189,7 @@ def test_fault_23_a_slow_store_that_loses_connections(weed, make_bucket, set_sto
 
 
 @pytest.mark.parametrize("kind", ["none", "wrong", "expired"])
+@pytest.mark.fault(24)
 def test_fault_24_a_certificate_that_is_not_trusted(weed, make_bucket, set_store, make_set, tmp_path, kind):
     file, context = faults.certificate(tmp_path, days=-1 if kind == "expired" else 1)
     other, _context = faults.certificate(tmp_path, days=9)
@@ -194,6 +202,7 @@ def test_fault_24_a_certificate_that_is_not_trusted(weed, make_bucket, set_store
     assert (folder / "globals.sql").exists()
 
 
+@pytest.mark.fault(24)
 def test_fault_24_a_certificate_that_is_trusted(weed, make_bucket, set_store, make_set, tmp_path):
     file, context = faults.certificate(tmp_path)
     folder, manifest = make_set()
@@ -203,6 +212,7 @@ def test_fault_24_a_certificate_that_is_trusted(weed, make_bucket, set_store, ma
         assert store.verify_set(manifest["label"]) == []
 
 
+@pytest.mark.fault(25)
 def test_fault_25_a_revoked_key(own_weed, make_bucket, set_store, make_set):
     weed = own_weed()
     bucket = make_bucket(weed)
@@ -219,6 +229,7 @@ def test_fault_25_a_revoked_key(own_weed, make_bucket, set_store, make_set):
 
 
 @pytest.mark.parametrize(("minutes", "way"), [(-20, "behind"), (20, "ahead of")])
+@pytest.mark.fault(26)
 def test_fault_26_a_clock_that_is_wrong(weed, make_bucket, set_store, make_set, monkeypatch, minutes, way):
     apart = datetime.timedelta(minutes=minutes)
     signing, wall = botocore.auth.get_current_datetime, time.time
@@ -231,6 +242,7 @@ def test_fault_26_a_clock_that_is_wrong(weed, make_bucket, set_store, make_set, 
     assert "NTP" in error.message
 
 
+@pytest.mark.fault(27)
 def test_fault_27_a_flipped_bit(weed, make_bucket, set_store, make_set, tmp_path):
     bucket = make_bucket()
     store = set_store(weed, bucket)
@@ -250,6 +262,7 @@ def test_fault_27_a_flipped_bit(weed, make_bucket, set_store, make_set, tmp_path
     assert not (tmp_path / "back" / "manifest.json").exists()
 
 
+@pytest.mark.fault(27)
 def test_fault_27_a_flipped_bit_on_the_stores_disk(own_weed, make_bucket, set_store, make_set):
     weed = own_weed()
     store = set_store(weed, make_bucket(weed), wait_timeout=2)
@@ -272,6 +285,7 @@ def test_fault_27_a_flipped_bit_on_the_stores_disk(own_weed, make_bucket, set_st
     assert problems[0].startswith(f"{name} ")
 
 
+@pytest.mark.fault(28)
 def test_fault_28_an_object_that_was_deleted(weed, make_bucket, set_store, make_set):
     bucket = make_bucket()
     store = set_store(weed, bucket)
@@ -285,6 +299,7 @@ def test_fault_28_an_object_that_was_deleted(weed, make_bucket, set_store, make_
     assert store.look(manifest["label"]).problems == ["it has no manifest: its upload did not end"]
 
 
+@pytest.mark.fault(29)
 def test_fault_29_a_store_killed_right_after_its_answer(own_weed, make_bucket, set_store, make_set, tmp_path, tree):
     weed = own_weed()
     bucket = make_bucket(weed)

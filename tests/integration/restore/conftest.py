@@ -170,7 +170,7 @@ class Stack:
 
     def wait_for_loading(self):
         """Until pg_restore builds the slow index."""
-        self.wait_for("SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND datname = 'mlflow__new_a'")
+        self.wait_for("SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND datname ~ '__new_a$'")
 
 
 @pytest.fixture(scope="session", name="installed")

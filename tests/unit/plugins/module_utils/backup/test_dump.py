@@ -156,6 +156,7 @@ def test_warnings_are_no_failure():
         ("pg_dump: error: query failed: ERROR:  permission denied for table runs", "GRANT pg_read_all_data TO mlops_"),
         ("pg_dump: error: this build does not support compression with ZSTD", "set compress to gzip"),
         ("pg_dump: error: server closed the connection unexpectedly", "the server went away"),
+        ("pg_dump: detail: Error message from server: SSL SYSCALL error: EOF detected", "the server went away"),
         ("pg_dump: error: something else.", "failed: pg_dump: error: something else."),
         ("", "failed: it ended with status 1."),
     ],
