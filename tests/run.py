@@ -25,7 +25,10 @@ TAIL = 60
 PYTEST_CLOSING = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.:]+ ?s", re.MULTILINE)
 PYTEST_COUNT = re.compile(r"(\d+) (\w+)")
 # The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
-TESTBEDS = ("itest", "itest-archive", "itest-host", "molecule", "test")
+TESTBEDS = (
+    *("itest", "itest-archive", "itest-backup", "itest-host", "itest-restore"),
+    *("bench-recovery", "molecule", "test"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +56,7 @@ STAGES = (
     Stage("integration", (("pytest", "--quiet", "tests/integration"),), needs_nodes=True),
     Stage("molecule", (("molecule", "test", "--all", "--report"),), needs_nodes=True),
     Stage("demo", ((PYTHON, "tests/acceptance.py"),), needs_nodes=True),
+    Stage("recovery", ((PYTHON, "tests/recovery.py"),), needs_nodes=True),
 )
 
 

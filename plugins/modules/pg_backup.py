@@ -113,9 +113,12 @@ options:
     description: File on the machine that the module runs on, whose content is that password.
     type: path
   s3:
-    description: A second place for the sets, in an S3 store.
+    description:
+      - A second place for the sets, in an S3 store.
+      - Where the store is away or full, the call fails, after the set was made in O(dest). The next call with
+        O(max_age) uploads it.
     type: dict
-    suboptions: &store
+    suboptions:
       bucket:
         description: The bucket. It must exist.
         type: str

@@ -27,7 +27,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import
 from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import Progress, utc_now
 from ansible_collections.mlops.stack.plugins.module_utils.backup.results import diff, failed_write, summary
 from ansible_collections.mlops.stack.plugins.module_utils.backup.settings import Settings
-from ansible_collections.mlops.stack.plugins.module_utils.backup.store import NoStore, open_store
+from ansible_collections.mlops.stack.plugins.module_utils.backup.store import Away, open_store
 from ansible_collections.mlops.stack.plugins.module_utils.mlflow.uri import scrub
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
 
@@ -97,14 +97,21 @@ class Run:
                 self._predict(decision.label or names.new_label(self.now(), "new"), store)
             return
         label = self.settings.label or names.new_label(self.now(), secrets.token_hex(2))
-        with self._locked(), self._attempt(label) as progress, self._leased() as store:
+        with self._locked(), self._attempt(label) as progress, self._leased(needed=False) as store:
             with progress.phase("plan"):
                 self.result["swept"] = folder.sweep(self.dest)
-                store.sweep()
+                self._sweep(store)
                 server = self._server()
                 identity = self._identity(server)
                 decision = self._plan(identity, store)
             self._do(decision, store, server, identity, label, progress)
+
+    def _sweep(self, store) -> None:
+        """Unfinished uploads take space, and no more: a key that may not look for them is good enough."""
+        try:
+            store.sweep()
+        except BackupError as error:
+            self.result["warnings"].append(f"Unfinished uploads of killed backups were not removed: {error.message}")
 
     def _predict(self, label, store) -> None:
         """What would expire if a set were made now."""
@@ -175,10 +182,16 @@ class Run:
             yield
 
     @contextlib.contextmanager
-    def _leased(self):
-        """The store, in which nobody else works."""
+    def _leased(self, needed: bool = True):
+        """The store, in which nobody else works. One that is away fails the call at its end, unless it is needed."""
         with self.opener(self.settings) as store:
-            store.hold(self.settings.lock_timeout)
+            try:
+                store.hold(self.settings.lock_timeout)
+            except BackupError as error:
+                if needed or error.phase in ("lock", "options"):
+                    raise
+                self.say(error.message)
+                store = Away(error)
             yield store
 
     @contextlib.contextmanager
@@ -213,7 +226,7 @@ class Run:
             bool(settings.encrypt_to),
         )
         here = folder.list_sets(self.dest)
-        there = None if isinstance(store, NoStore) else {one.label for one in store.sets() if one.complete}
+        there = None if self.sets.s3 is None else {one.label for one in store.sets() if one.complete}
         decision = plan.decide(wanted, here, there, self.now())
         self.result.update(
             changed=decision.action != plan.NOTHING,
@@ -247,7 +260,7 @@ class Run:
         return made
 
     def _upload(self, store, made, progress) -> None:
-        if isinstance(store, NoStore):
+        if self.sets.s3 is None:
             return
         with progress.phase("upload", manifest.total_bytes(made.manifest), "bytes"):
             try:

@@ -35,6 +35,17 @@ class NoStore:
         """There is none."""
 
 
+class Away(NoStore):
+    """Stands for a store that cannot be used: the set is made here all the same, and then the failure is told."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def upload(self, path, data, progress):
+        """It fails as it did before."""
+        raise self.error
+
+
 def open_store(settings):
     """The store of the sets. What speaks S3 is loaded only where there is one: that takes a while."""
     if settings.sets.s3 is None:

@@ -25,7 +25,7 @@ def group(members, name, backend):
         )
     if members and backend != "postgresql":
         problems.append(
-            "The inventory's group %r has a host, and mlflow_server_backend is %s, which this release does not back up: "
+            "The inventory's group %r has a host, and mlflow_server_backend is %s, which is not backed up: "
             "use mlflow_server_backend: postgresql, or empty the group." % (name, backend)
         )
     return problems

@@ -190,7 +190,9 @@ def test_s3_over_tls(db, store):
 
 def test_s3_needs_a_certificate_that_is_trusted(db):
     trust = "--repo1-storage-ca-file=/etc/ssl/certs/ca-certificates.crt"
-    assert "certificate" in db.shell(f"cd /; runuser -u postgres -- pgbackrest --stanza=main {trust} info")
+    assert "certificate" in db.shell(
+        f"cd /; runuser -u postgres -- pgbackrest --stanza=main {trust} --io-timeout=5 info"
+    )
 
 
 def test_s3_without_tls_is_refused_before_anything_is_changed(db):

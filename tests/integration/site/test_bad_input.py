@@ -106,8 +106,8 @@ INVENTORIES = {
     "release of MLflow": (
         ALL_ON_BARE,
         {"mlflow_server_version": "3.99.0"},
-        "mlflow_server_version: mlops.stack has no lock for 3.99.0: use 3.17.2, or set mlflow_server_requirements_file "
-        "to a lock of your own.",
+        "mlflow_server_version: mlops.stack has no lock for 3.99.0: use 3.16.1 or 3.17.2, or set "
+        "mlflow_server_requirements_file to a lock of your own.",
     ),
     "release of SeaweedFS": (
         ALL_ON_BARE,

@@ -323,6 +323,37 @@ def test_a_failed_upload_keeps_the_set_here_and_expires_none(case):
     assert case.last["ok"] is False
 
 
+def test_a_store_that_is_away_fails_the_call_after_the_set_is_made_here(case):
+    case.store = Store()
+    case.set("a", HOUR)
+    case.store.errors["hold"] = BackupError("The store is away.", "lease")
+    policy = {"policy": Policy(keep_last=1), "minimum_redundancy": 1}
+    with pytest.raises(BackupError, match=r"The store is away. The set stays in .*/new"):
+        case.run(label="new", sets=policy)
+    assert case.labels == ["a", "new"]
+    assert "The store is away." in case.lines[0]
+    # What is there already is not uploaded either, and that is told as well.
+    with pytest.raises(BackupError, match=r"The store is away. The set stays in .*/new"):
+        case.run(label="new", sets=policy)
+    with pytest.raises(BackupError, match="The store is away"):
+        case.run(state="expired", sets=policy)
+    assert case.labels == ["a", "new"]
+
+
+def test_a_store_that_another_host_holds_fails_at_once(case):
+    case.store = Store()
+    case.store.errors["hold"] = BackupError("Another backup holds it.", "lock")
+    with pytest.raises(BackupError, match="Another backup holds it") as caught:
+        case.run(label="new")
+    assert (caught.value.phase, case.labels) == ("lock", [])
+
+
+def test_unfinished_uploads_that_may_not_be_removed_are_a_warning(case):
+    case.store = Store()
+    case.store.errors["sweep"] = BackupError("AccessDenied.", "sweep")
+    assert "AccessDenied." in case.run(label="new")["warnings"][0]
+
+
 def test_a_lost_lease_publishes_nothing(case):
     case.store = Store()
     case.store.errors["check"] = BackupError("The lease was lost.", "lock")
