@@ -50,7 +50,8 @@ def main(argv=None, runner=Run, gather=info.gather, out=None, err=None) -> int:
     def say(line):
         # Whoever listened may be gone, which is no reason to end a backup.
         with contextlib.suppress(OSError, ValueError):
-            print(line, file=err, flush=True)
+            err.write(line + "\n")
+            err.flush()
 
     try:
         params = read_config(arguments.config)
@@ -71,7 +72,7 @@ def main(argv=None, runner=Run, gather=info.gather, out=None, err=None) -> int:
             write_metrics(params, say, gather)
             call_hook(params, last_of(params, error), say)
         return BUSY if error.phase == "lock" else FAILED
-    print(json.dumps(result, indent=1), file=out)
+    out.write(json.dumps(result, indent=1) + "\n")
     if not arguments.check:
         write_metrics(params, say, gather)
     return OK
@@ -84,7 +85,7 @@ def tell(params: dict, check: bool, say, out, gather) -> int:
     except BackupError as error:
         say(error.message)
         return FAILED
-    print(json.dumps(told, indent=1), file=out)
+    out.write(json.dumps(told, indent=1) + "\n")
     if not check:
         write_metrics(params, say, lambda *_arguments: told)
     if told["healthy"]:
@@ -133,4 +134,4 @@ def last_of(params: dict, error: BackupError) -> dict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -12,6 +12,12 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.modules import pg_backup, pg_backup_info
 
+
+def throw(error):
+    """Raise what a stand-in was told to fail with."""
+    raise error
+
+
 S3 = {"bucket": "b", "access_key": "k", "secret_key": "canary-store"}
 
 
@@ -41,7 +47,7 @@ def seen(monkeypatch):
         def __call__(self, check_mode):
             found["check_mode"] = check_mode
             if isinstance(found["answer"], BackupError):
-                raise found["answer"]
+                throw(found["answer"])
             return found["answer"]
 
     monkeypatch.setattr(pg_backup, "Run", Run)

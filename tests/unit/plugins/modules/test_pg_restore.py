@@ -11,6 +11,12 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.modules import pg_restore
 
+
+def throw(error):
+    """Raise what a stand-in was told to fail with."""
+    raise error
+
+
 S3 = {"bucket": "b", "access_key": "k", "secret_key": "canary-key"}
 
 
@@ -28,7 +34,7 @@ def restored(monkeypatch):
     def restore(job, check_mode):
         seen.update(job=job, check_mode=check_mode)
         if isinstance(seen["answer"], BackupError):
-            raise seen["answer"]
+            throw(seen["answer"])
         return dict(seen["answer"])
 
     monkeypatch.setattr(pg_restore.call, "restore", restore)

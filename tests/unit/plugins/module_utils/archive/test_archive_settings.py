@@ -14,8 +14,8 @@ TO_SFTP = {"postgres_archive": "sftp", "postgres_archive_path": "/srv/archive", 
 TO_S3 = {"postgres_archive": "s3", "postgres_archive_s3": S3}
 
 
-def problems(variables, facts=TRIXIE):
-    hosts = {"db1": {"variables": variables, "facts": facts}, "ml1": {"variables": {}, "facts": TRIXIE}}
+def problems(variables, facts=None):
+    hosts = {"db1": {"variables": variables, "facts": facts or TRIXIE}, "ml1": {"variables": {}, "facts": TRIXIE}}
     return settings.problems({"postgres": ["db1"], "mlflow": ["ml1"]}, hosts)
 
 

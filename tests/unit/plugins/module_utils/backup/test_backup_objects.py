@@ -265,8 +265,8 @@ def test_an_abort_that_fails_hides_nothing(there, s3, files, errors, left):
 def test_abort_uploads(there, s3, make, monkeypatch):
     class Now(module.datetime.datetime):
         @classmethod
-        def now(cls, zone):
-            return cls.fromtimestamp(START + int(s3.clock()), zone)
+        def now(cls, tz=None):
+            return cls.fromtimestamp(START + int(s3.clock()), tz)
 
     monkeypatch.setattr(module.datetime, "datetime", Now)
     there.call("create_multipart_upload", "x", "x", Key="sets/old", Metadata={})

@@ -14,6 +14,12 @@ import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup import command, manifest
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
+
+def throw(error):
+    """Raise what a stand-in was told to fail with."""
+    raise error
+
+
 GOOD = {"healthy": True, "problems": [], "latest": "one", "sets": [], "last": None}
 BAD = {**GOOD, "healthy": False, "problems": ["It is old.", "It is small."]}
 
@@ -45,7 +51,7 @@ class Case:
         def run(check):
             self.runs.append((settings, check))
             if isinstance(self.outcome, BackupError):
-                raise self.outcome
+                throw(self.outcome)
             return self.outcome
 
         return run

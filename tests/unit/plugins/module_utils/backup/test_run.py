@@ -17,6 +17,12 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import
 from ansible_collections.mlops.stack.plugins.module_utils.backup.retention import Policy
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
 
+
+def throw(error):
+    """Raise what a stand-in was told to fail with."""
+    raise error
+
+
 HOUR = datetime.timedelta(hours=1)
 
 
@@ -31,7 +37,7 @@ class Server:
     def identity(self, _allow_replica, database):
         assert database == "mlflow"
         if self.error:
-            raise self.error
+            throw(self.error)
         return Identity(170006, "17.6", "7412345678901234567", False)
 
 
@@ -84,7 +90,7 @@ class Extras:
     def collect(self, _settings, labels):
         self.collected.append(sorted(labels))
         if self.error:
-            raise self.error
+            throw(self.error)
 
 
 class Case:
@@ -111,7 +117,7 @@ class Case:
                 case.made.append((label, [one.label for one in earlier]))
                 path = case.make_set(case.dest, partial.name, case.noon)
                 if case.error:
-                    raise case.error
+                    throw(case.error)
                 data = json.loads((path / "manifest.json").read_text())
                 return {**data, "label": label}
 
@@ -262,7 +268,7 @@ def test_who_comes_second_fails_and_leaves_no_trace(case):
 
 def test_the_mask_is_private_and_put_back(case):
     seen = []
-    case.server.identity = lambda *_arguments: seen.append(os.umask(0o077)) or (_ for _ in ()).throw(OSError("x"))
+    case.server.identity = lambda *_arguments: seen.append(os.umask(0o077)) or throw(OSError("x"))
     before = os.umask(0o022)
     try:
         with pytest.raises(BackupError):

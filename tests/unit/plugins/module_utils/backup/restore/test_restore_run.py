@@ -180,9 +180,9 @@ def fixture_work(monkeypatch, tmp_path):
     monkeypatch.setattr(swap, "apply", apply)
     monkeypatch.setattr(swap, "properties", lambda server, name: sql.Properties(connection_limit=len(name)))
 
-    def work(server, options=SWAP, tools=None, manifest=MANIFEST, check_mode=False):
+    def work(server, options=SWAP, tools=None, manifest=None, check_mode=False):
         progress = Progress(tmp_path, "L", lambda path, data: None)
-        one = run.Restore(manifest, options, server, tools or Tools(server), progress)
+        one = run.Restore(manifest or MANIFEST, options, server, tools or Tools(server), progress)
         return one(check_mode)
 
     return work

@@ -61,8 +61,9 @@ def test_nothing_runs():
 def test_nothing_is_stopped_without_the_timer():
     systemd = Systemd(stuck=["timer"], mlflow="active")
     units = Units(["mlflow"], print, systemd)
-    with pytest.raises(BackupError, match="No timer could be made") as caught, units:
-        raise AssertionError("nothing may be done then")
+    with pytest.raises(BackupError, match="No timer could be made") as caught:  # noqa: SIM117
+        with units:
+            raise AssertionError("nothing may be done then")
     assert (caught.value.phase, caught.value.stderr_tail, systemd.calls) == ("stop_units", "no timers", [])
 
 
