@@ -116,15 +116,17 @@ def main() -> int:
         harness.playbook("site.yml", nodes.inventory)
         harness.say("a second site.yml, which may change nothing")
         harness.unchanged(nodes.inventory)
-        logged, created = log_under_the_timer(nodes)
+        logged, created, label = log_under_the_timer(nodes)
         lose_the_stack(nodes)
         harness.say("site.yml on the new machine")
         harness.playbook("site.yml", nodes.inventory)
+        refuse_the_empty_one(nodes)
         harness.say("restore.yml")
-        harness.playbook("playbooks/restore.yml", nodes.inventory)
+        named = ("-e", f"backup_set={label}")
+        harness.playbook("playbooks/restore.yml", nodes.inventory, *named)
         look(nodes, logged, created)
         harness.say("restore.yml again, which may change nothing")
-        expect_unchanged(harness.playbook("playbooks/restore.yml", nodes.inventory))
+        expect_unchanged(harness.playbook("playbooks/restore.yml", nodes.inventory, *named))
         upgrade(nodes, logged, created)
         harness.say("restore_drill.yml")
         output = harness.playbook("playbooks/restore_drill.yml", nodes.inventory)
@@ -135,8 +137,8 @@ def main() -> int:
     return 0
 
 
-def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float]:
-    """Log runs while the timer makes backups: what was acknowledged, and when the newest set's snapshot was taken."""
+def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float, str]:
+    """Log runs while the timer makes backups: what was acknowledged, the newest set's time, and its name."""
     harness.say(f"logging {RUNS} runs under the timer")
     with Log(nodes.client()) as logged:
         logged.wait(RUNS, 600)
@@ -158,7 +160,7 @@ def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float]:
     harness.say(f"{label}: {before} of {len(logged.acknowledged)} runs were acknowledged before it")
     if before < RUNS:
         raise harness.BenchError("The backup is older than the runs that it is to hold.")
-    return logged, created
+    return logged, created, label
 
 
 def newest(nodes: harness.Bed) -> str | None:
@@ -172,6 +174,19 @@ def lose_the_stack(nodes: harness.Bed) -> None:
     harness.say("destroying the machine 'core'")
     nodes.testbed.remove_nodes(["core"])
     nodes.up(GROUPS)
+
+
+def refuse_the_empty_one(nodes: harness.Bed) -> None:
+    """The timer goes on: a set of the new, empty stack must not be taken for the newest one."""
+    harness.say("a backup of the empty stack, which 'latest' may not mean")
+    harness.playbook("playbooks/backup.yml", nodes.inventory)
+    try:
+        harness.playbook("playbooks/restore.yml", nodes.inventory)
+    except harness.BenchError as failure:
+        if "name the set that you mean" not in " ".join(str(failure).split()):
+            raise
+    else:
+        raise harness.BenchError("The set of the empty stack was restored over nothing that was said.")
 
 
 def look(nodes: harness.Bed, logged: Log, created: float) -> None:

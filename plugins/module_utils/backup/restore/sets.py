@@ -53,6 +53,7 @@ def choose(found: list, wanted: str, where: str):
     if wanted == LATEST:
         if not whole:
             raise no_set(f"There is no complete set in {where}.")
+        _refuse_emptier(whole, where)
         return whole[-1]
     limit = moment(wanted)
     if limit is None:
@@ -61,6 +62,26 @@ def choose(found: list, wanted: str, where: str):
     if not before:
         raise no_set(f"No complete set in {where} was made until {wanted}; the newest one is {_newest(whole)}.")
     return before[-1]
+
+
+def _refuse_emptier(whole, where) -> None:
+    """Refuse to call a set the newest that was made of a new server before the old one's data was restored into it."""
+    newest = whole[-1]
+    others = [one for one in whole if _server(one) != _server(newest)]
+    if others and _rows(newest) < _rows(others[-1]):
+        raise no_set(
+            f"The newest set {newest.label} in {where} is of another PostgreSQL server than {others[-1].label} and holds"
+            f" fewer rows ({_rows(newest)} instead of {_rows(others[-1])}), as one of a new and empty stack does: name"
+            " the set that you mean."
+        )
+
+
+def _server(one):
+    return one.manifest.get("postgres", {}).get("system_identifier")
+
+
+def _rows(one):
+    return sum(sum(database["tables"].values()) for database in one.manifest["databases"])
 
 
 def _newest(whole):

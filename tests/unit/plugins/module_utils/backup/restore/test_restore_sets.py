@@ -82,6 +82,26 @@ def test_no_such_set(found, wanted, message):
     assert (caught.value.phase, caught.value.safe_to_retry) == ("set", False)
 
 
+def of_server(label, hour, server, rows):
+    one = a_set(label, hour)
+    one.manifest.update(postgres={"system_identifier": server}, databases=[{"tables": {"public.runs": rows, "x": 1}}])
+    return one
+
+
+@pytest.mark.parametrize(
+    "new_rows, refused",
+    [(0, True), (99, True), (100, False), (500, False)],
+)
+def test_the_set_of_a_new_and_empty_server_is_not_the_latest(new_rows, refused):
+    found = [of_server("older", 8, "one", 5), of_server("old", 9, "one", 100), of_server("new", 10, "two", new_rows)]
+    if refused:
+        with pytest.raises(BackupError, match="new in here is of another PostgreSQL server than old .* name the set"):
+            sets.choose(found, "latest", "here")
+    else:
+        assert sets.choose(found, "latest", "here").label == "new"
+    assert sets.choose(found, "old", "here").label == "old"
+
+
 def write_set(path):
     path.mkdir()
     verified = {"level": "none", "at": "x"}
