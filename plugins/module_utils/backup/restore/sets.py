@@ -70,9 +70,9 @@ def _refuse_emptier(whole, where) -> None:
     others = [one for one in whole if _server(one) != _server(newest)]
     if others and _rows(newest) < _rows(others[-1]):
         raise no_set(
-            f"The newest set {newest.label} in {where} is of another PostgreSQL server than {others[-1].label} and holds"
-            f" fewer rows ({_rows(newest)} instead of {_rows(others[-1])}), as one of a new and empty stack does: name"
-            " the set that you mean."
+            f"The newest set {newest.label} in {where} is of another PostgreSQL server than {others[-1].label} and"
+            f" holds fewer rows ({_rows(newest)} instead of {_rows(others[-1])}), as one of a new and empty stack does:"
+            " name the set that you mean."
         )
 
 
