@@ -37,7 +37,7 @@ format: setup-test ## put Python files into the shape that lint asks for
 check: setup-test ## lint and unit tests, under 2 minutes
 	@$(PY) tests/run.py lint unit
 
-test: setup-test ## the whole suite, under 40 minutes
+test: setup-test ## the whole suite, about 50 minutes
 	@$(PY) tests/run.py
 
 faults: setup-test ## inject every fault of docs/faults.md many times, hours; TRIES=1 once each
