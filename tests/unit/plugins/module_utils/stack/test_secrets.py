@@ -83,6 +83,8 @@ def test_present(tmp_path):
     secrets.find("database_password", {}, str(tmp_path))
     given = {"mlflow_session_key": "long enough for a key"}
     assert secrets.present(given, str(tmp_path)) == ["database_password", "mlflow_session_key"]
-    (tmp_path / "s3_admin_secret_key").write_text("x")
+    path = tmp_path / "s3_admin_secret_key"
+    path.write_text("x")
+    path.chmod(0o644)
     with pytest.raises(secrets.SecretError, match="s3_admin_secret_key can be read by others"):
         secrets.present(given, str(tmp_path))
