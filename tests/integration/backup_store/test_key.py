@@ -17,7 +17,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.lease import Lease
 from botocore.exceptions import ClientError
-from seaweedfs import IDENTITIES, Weed
+from seaweedfs import IDENTITIES, running
 
 
 def policy(name, identity, prefix):
@@ -53,13 +53,8 @@ def policy(name, identity, prefix):
 
 @pytest.fixture(scope="module")
 def weed(tmp_path_factory):
-    store = Weed(tmp_path_factory.mktemp("weed"), {**IDENTITIES, "backup": []})
-    store.start()
-    try:
-        store.wait()
+    with running(tmp_path_factory.mktemp("weed"), identities={**IDENTITIES, "backup": []}) as store:
         yield store
-    finally:
-        store.stop()
 
 
 @pytest.fixture
