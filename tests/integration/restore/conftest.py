@@ -121,9 +121,9 @@ class Stack:
             text = TABLES.format(rows=rows, head=f"head_of_{name}")
             self.sql(f"SET ROLE mlflow;\n{text}", name)
 
-    def slow_down(self, seconds):
-        """Have mlflow's slow index take its time wherever it is built from now on."""
-        self.sql(SLOWLY.format(pause=seconds), "mlflow")
+    def slow_down(self, seconds, database="mlflow"):
+        """Have a database's slow index take its time wherever it is built from now on."""
+        self.sql(SLOWLY.format(pause=seconds), database)
 
     def backup(self, label, **more):
         options = {
@@ -175,9 +175,10 @@ class Stack:
             time.sleep(0.2)
         raise AssertionError(f"nothing came of {query}")
 
-    def wait_for_loading(self):
-        """Until pg_restore builds the slow index."""
-        self.wait_for("SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND datname ~ '__new_a$'")
+    def wait_for_loading(self, database="mlflow"):
+        """Until pg_restore builds the slow index of a database."""
+        building = f"query LIKE 'CREATE INDEX%' AND datname ~ '^{database}__(scratch_a__)?new_a$'"
+        self.wait_for(f"SELECT pid FROM pg_stat_activity WHERE {building}")
 
 
 @pytest.fixture(scope="session", name="installed")
