@@ -113,9 +113,8 @@ class Host:
         place = f"{WORK}/run{self.number}"
         self.shell(f"mkdir -p {place}")
         self.write(f"{place}/config", json.dumps(self.options(**given)))
-        command = (
-            f"{prefix} {COMMAND} {action} --config {place}/config >{place}/out 2>{place}/err & echo $! >{place}/pid"
-        )
+        asked = f"{prefix} {COMMAND} {action} --json --config {place}/config"
+        command = f"{asked} >{place}/out 2>{place}/err & echo $! >{place}/pid"
         self.shell(f"setsid bash -c '{command}; wait $!; echo $? >{place}/status' >/dev/null 2>&1 </dev/null &")
         return place
 
