@@ -5,14 +5,17 @@
 
 Runs, models and artifacts are logged while the timer makes backups; the machines of the stack are destroyed and new
 ones made; site.yml and restore.yml bring it back. Every run that was acknowledged before the backup has to be there,
-with every artifact's hash equal. Then an upgrade of MLflow fails half-way, one fails after the migration, and one
-succeeds; nothing may be lost by any of them. Last, a restore is rehearsed.
+with every artifact's hash equal. Then an upgrade of MLflow's two servers fails half-way, one fails after the migration
+on one of them, and one succeeds; nothing may be lost by any of them. What was deleted is removed for good, but not
+while a backup is made. Last, a restore is rehearsed.
 
 The backup host survives, as a machine of its own would. Stand-in: the clients speak REST (bench/tracking.py).
 """
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -33,7 +36,7 @@ THREADS = 8
 MODEL_EVERY = 100
 ARTIFACT_BYTES = 3000
 OLD, NEW = "3.16.1", "3.17.2"
-GROUPS = {"postgres": ["core"], "seaweedfs": ["core"], "mlflow": ["core"], "backup": ["vault"]}
+GROUPS = {"postgres": ["core"], "seaweedfs": ["core"], "mlflow": ["core", "second"], "backup": ["vault"]}
 VARIABLES = {"mlflow_server_version": f'"{OLD}"', "backup_schedule": '"* * * * *"', "backup_random_delay_seconds": "0"}
 SETS = "/var/backups/mlops-stack"
 BACKUP_LIMIT = 180
@@ -128,6 +131,7 @@ def main() -> int:
         harness.say("restore.yml again, which may change nothing")
         expect_unchanged(harness.playbook("playbooks/restore.yml", nodes.inventory, *named))
         upgrade(nodes, logged, created)
+        remove_for_good(nodes, logged)
         harness.say("restore_drill.yml")
         output = harness.playbook("playbooks/restore_drill.yml", nodes.inventory)
         found = re.search(r"can be restored: (\d+) runs and\s+(\d+) artifacts", output)
@@ -170,9 +174,9 @@ def newest(nodes: harness.Bed) -> str | None:
 
 
 def lose_the_stack(nodes: harness.Bed) -> None:
-    """Destroy the machine with the database, the artifacts and the server, and start an empty one of that name."""
-    harness.say("destroying the machine 'core'")
-    nodes.testbed.remove_nodes(["core"])
+    """Destroy the machines with the database, the artifacts and the servers, and start empty ones of those names."""
+    harness.say("destroying the machines 'core' and 'second'")
+    nodes.testbed.remove_nodes(["core", "second"])
     nodes.up(GROUPS)
 
 
@@ -224,8 +228,10 @@ def upgrade(nodes: harness.Bed, logged: Log, created: float) -> None:
     nodes.ssh("core", f'{psql} "{OBSTACLE}"')
     expect_failure(nodes, logged, created, "executor_backend", *to_new)
     nodes.ssh("core", f'{psql} "{OBSTACLE.replace("ADD", "DROP").replace(" text", "")}"')
-    harness.say(f"upgrade.yml to {NEW}, whose server cannot start")
-    broken = json.dumps({"mlflow_server_environment": {"MLFLOW_WORKERS": "zero"}})
+    harness.say(f"upgrade.yml to {NEW}, whose second server cannot start")
+    broken = json.dumps(
+        {"mlflow_server_environment": "{{ {'MLFLOW_WORKERS': 'zero'} if inventory_hostname == 'second' else {} }}"}
+    )
     expect_failure(nodes, logged, created, "died at its start", *to_new, "-e", broken)
     harness.say(f"upgrade.yml to {NEW}")
     harness.playbook("playbooks/upgrade.yml", nodes.inventory, *to_new)
@@ -250,10 +256,65 @@ def expect_failure(nodes: harness.Bed, logged: Log, created: float, reason: str,
 
 
 def expect_version(nodes: harness.Bed, wanted: str) -> None:
-    """Which MLflow serves, as it says itself."""
-    found = tracking.Client.of(nodes.client()).call("GET", "/version").decode().strip()
-    if found != wanted:
-        raise harness.BenchError(f"MLflow {found} serves instead of {wanted}.")
+    """Which MLflow serves on each server, as it says itself."""
+    for server in GROUPS["mlflow"]:
+        address = f"http://{nodes.address(server)}:5000"
+        found = tracking.Client.of({**nodes.client(), "MLFLOW_TRACKING_URI": address}).call("GET", "/version").decode()
+        if found.strip() != wanted:
+            raise harness.BenchError(f"MLflow {found.strip()} serves on {server} instead of {wanted}.")
+
+
+def remove_for_good(nodes: harness.Bed, logged: Log) -> None:
+    """gc.yml waits for the backup that is being made, then removes what was deleted; then it has nothing to do."""
+    client = tracking.Client.of(nodes.client())
+    run, (_when, path, _digest) = next(iter(logged.acknowledged.items()))
+    client.post("runs/delete", {"run_id": run})
+    places = [f"/api/2.0/mlflow/runs/get?run_id={run}", f"/api/2.0/mlflow-artifacts/artifacts/{path}"]
+    at_once = ("playbooks/gc.yml", nodes.inventory, "-e", "mlflow_server_gc_older_than_days=0")
+    harness.say("gc.yml while a backup is made, for which it has to wait")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with slow_backup(nodes):
+            removing = pool.submit(harness.playbook, *at_once)
+            state = "systemctl show --property ActiveState --value"
+            nodes.ssh("vault", f"until [ $({state} mlops-backup-hold) = activating ]; do sleep 0.1; done; sleep 3")
+            nodes.ssh("vault", f"[ $({state} mlops-backup) = activating ]")
+            for place in places:
+                client.call("GET", place)
+            if removing.done():
+                raise harness.BenchError(f"gc.yml did not wait for the backup:\n{removing.result()}")
+        removing.result()
+    nodes.ssh("vault", f"zgrep -q {path.rpartition('/')[0]} {SETS}/{newest(nodes)}/artifacts.jsonl")
+    for place in places:
+        try:
+            client.call("GET", place)
+        except harness.BenchError:
+            continue
+        raise harness.BenchError(f"gc.yml left {place}.")
+    harness.say("gc.yml again, which may change nothing")
+    expect_unchanged(harness.playbook(*at_once))
+
+
+@contextlib.contextmanager
+def slow_backup(nodes: harness.Bed):
+    """A backup by the timer's service, which goes on as long as the context lasts: it waits for a locked table."""
+    psql = "cd / && runuser -u postgres -- psql --quiet mlflow --command"
+    nodes.ssh("core", f"{psql} 'CREATE TABLE obstacle ()'")
+    nodes.ssh(
+        "core", f"systemd-run --quiet {psql.partition('&& ')[2]} 'BEGIN; LOCK TABLE obstacle; SELECT pg_sleep(300)'"
+    )
+    nodes.ssh(
+        "core", f"until {psql} 'BEGIN; LOCK TABLE obstacle NOWAIT' 2>&1 | grep -q 'not available'; do sleep 0.1; done"
+    )
+    nodes.ssh("vault", f"systemctl start --no-block mlops-backup; until ls -d {SETS}/.partial-*; do sleep 0.1; done")
+    try:
+        yield
+    finally:
+        sessions = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE obstacle; %'"
+        )
+        nodes.ssh("core", f'{psql} "{sessions}"')
+    nodes.ssh("vault", "while systemctl is-active mlops-backup | grep -q activating; do sleep 0.1; done")
+    nodes.ssh("core", f"{psql} 'DROP TABLE obstacle'")
 
 
 def expect_unchanged(output: str) -> None:
