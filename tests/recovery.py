@@ -4,10 +4,10 @@
     .venv/bin/python tests/recovery.py
 
 Runs, models and artifacts are logged while the timer makes backups; the machines of the stack are destroyed and new
-ones made; site.yml and restore.yml bring it back. Every run that was acknowledged before the backup has to be there,
-with every artifact's hash equal. Then an upgrade of MLflow's two servers fails half-way, one fails after the migration
-on one of them, and one succeeds; nothing may be lost by any of them. What was deleted is removed for good, but not
-while a backup is made. Last, a restore is rehearsed.
+ones made, with new passwords; site.yml and restore.yml bring it back. Every run that was acknowledged before the
+backup has to be there, with every artifact's hash equal. Then an upgrade of MLflow's two servers fails half-way, one
+fails after the migration on one of them, and one succeeds; nothing may be lost by any of them. What was deleted is
+removed for good, but not while a backup is made. Last, a restore is rehearsed.
 
 The backup host survives, as a machine of its own would. Stand-in: the clients speak REST (bench/tracking.py).
 """
@@ -174,9 +174,15 @@ def newest(nodes: harness.Bed) -> str | None:
 
 
 def lose_the_stack(nodes: harness.Bed) -> None:
-    """Destroy the machines with the database, the artifacts and the servers, and start empty ones of those names."""
-    harness.say("destroying the machines 'core' and 'second'")
+    """Destroy the machines with the database, the artifacts and the servers, and start empty ones of those names.
+
+    All secrets but the one that is in a set are lost as well: what comes up is another stack.
+    """
+    harness.say("destroying the machines 'core' and 'second', and the secrets")
     nodes.testbed.remove_nodes(["core", "second"])
+    for path in (nodes.folder / ".secrets").iterdir():
+        if path.name not in (".gitignore", "mlflow_encryption_passphrase"):
+            path.unlink()
     nodes.up(GROUPS)
 
 

@@ -53,7 +53,9 @@ STAGES = (
     Stage("unit", (("pytest", "--quiet", "-n", "auto", "--cov", "--cov-report=term-missing", "tests/unit"),)),
     Stage("sanity", ((PYTHON, "tests/sanity.py"),)),
     Stage("package", ((PYTHON, "tests/package.py"),)),
-    Stage("integration", (("pytest", "--quiet", "tests/integration"),), needs_nodes=True),
+    Stage(
+        "integration", (("pytest", "--quiet", "-n", "2", "--dist", "loadgroup", "tests/integration"),), needs_nodes=True
+    ),
     Stage("molecule", (("molecule", "test", "--all", "--report"),), needs_nodes=True),
     Stage("demo", ((PYTHON, "tests/acceptance.py"),), needs_nodes=True),
     Stage("recovery", ((PYTHON, "tests/recovery.py"),), needs_nodes=True),
