@@ -3,17 +3,19 @@
 
     .venv/bin/python tests/recovery.py
 
-Runs, models and artifacts are logged while the timer makes backups; the machines of the stack are destroyed and new
-ones made, with new passwords; site.yml and restore.yml bring it back. Every run that was acknowledged before the
-backup has to be there, with every artifact's hash equal. Then an upgrade of MLflow's two servers fails half-way, one
-fails after the migration on one of them, and one succeeds; nothing may be lost by any of them. What was deleted is
-removed for good, but not while a backup is made. Last, a restore is rehearsed.
+Runs, models and artifacts are logged while the timer makes backups, with copies in a store elsewhere by a key that
+cannot delete. All machines are destroyed and new ones made, with new passwords; site.yml and restore.yml bring the
+stack back from that store. Every run that was acknowledged before the backup has to be there, with every artifact's
+hash equal. Then an upgrade of MLflow's two servers fails half-way, one fails after the migration on one of them, and
+one succeeds; nothing may be lost by any of them. What was deleted is removed for good, but not while a backup is made.
+Last, a restore is rehearsed.
 
-The backup host survives, as a machine of its own would. Stand-in: the clients speak REST (bench/tracking.py).
+Stand-ins: the clients speak REST (bench/tracking.py), and the store elsewhere is a process of the control machine.
 """
 
 from __future__ import annotations
 
+import calendar
 import concurrent.futures
 import contextlib
 import hashlib
@@ -26,9 +28,11 @@ import threading
 import time
 
 CLONE = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(CLONE / "tests" / "bench"), str(CLONE / "testbed")]
+sys.path[:0] = [str(CLONE / folder) for folder in ("tests/bench", "tests/support", "testbed")]
 import harness
+import host
 import tracking
+from seaweedfs import IDENTITIES, Weed, no_delete_policy, secret
 
 RUNS = 2000
 THREADS = 8
@@ -39,7 +43,9 @@ OLD, NEW = "3.16.1", "3.17.2"
 GROUPS = {"postgres": ["core"], "seaweedfs": ["core"], "mlflow": ["core", "second"], "backup": ["vault"]}
 VARIABLES = {"mlflow_server_version": f'"{OLD}"', "backup_schedule": '"* * * * *"', "backup_random_delay_seconds": "0"}
 SETS = "/var/backups/mlops-stack"
-BACKUP_LIMIT = 180
+BUCKET = "elsewhere"
+FROM_STORE = ("-e", "backup_restore_from=store")
+BACKUP_LIMIT = 300
 PATIENCE = 10
 OBSTACLE = "ALTER TABLE jobs ADD COLUMN executor_backend text"
 
@@ -111,9 +117,39 @@ class Log:
             self.models[name] = time.time()
 
 
+@contextlib.contextmanager
+def elsewhere(nodes: harness.Bed):
+    """A store that survives, and the variables of backups to it: a versioned bucket, and a key without deletion."""
+    nodes.testbed.ensure_network()
+    inspected = json.loads(host.docker("network", "inspect", nodes.testbed.prefix).stdout)
+    gateway = inspected[0]["IPAM"]["Config"][0]["Gateway"]
+    store = Weed(nodes.folder / "elsewhere", {**IDENTITIES, "backup": []}, address=gateway)
+    store.folder.mkdir()
+    store.start()
+    try:
+        store.wait()
+        client = store.client()
+        client.create_bucket(Bucket=BUCKET)
+        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        client.put_bucket_policy(Bucket=BUCKET, Policy=no_delete_policy(BUCKET, "backup", "backups"))
+        place = {
+            "bucket": BUCKET,
+            "endpoint_url": store.url,
+            "access_key": "backup-key",
+            "secret_key": secret("backup"),
+        }
+        yield {
+            "backup_s3": json.dumps({**place, "prefix": "backups/sets"}),
+            "backup_artifacts_s3": json.dumps({**place, "prefix": "backups/artifacts"}),
+        }
+    finally:
+        store.stop()
+
+
 def main() -> int:
     """Return 0 when everything held."""
-    with harness.bed("recovery", VARIABLES) as nodes:
+    with harness.bed("recovery", VARIABLES) as nodes, elsewhere(nodes) as variables:
+        nodes.variables.update(variables)
         nodes.up(GROUPS)
         harness.say("site.yml")
         harness.playbook("site.yml", nodes.inventory)
@@ -121,11 +157,11 @@ def main() -> int:
         harness.unchanged(nodes.inventory)
         logged, created, label = log_under_the_timer(nodes)
         lose_the_stack(nodes)
-        harness.say("site.yml on the new machine")
+        harness.say("site.yml on the new machines")
         harness.playbook("site.yml", nodes.inventory)
         refuse_the_empty_one(nodes)
         harness.say("restore.yml")
-        named = ("-e", f"backup_set={label}")
+        named = (*FROM_STORE, "-e", f"backup_set={label}")
         harness.playbook("playbooks/restore.yml", nodes.inventory, *named)
         look(nodes, logged, created)
         harness.say("restore.yml again, which may change nothing")
@@ -146,10 +182,10 @@ def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float, str]:
     harness.say(f"logging {RUNS} runs under the timer")
     with Log(nodes.client()) as logged:
         logged.wait(RUNS, 600)
-        label = newest(nodes)
+        done = time.time()
         deadline = time.monotonic() + BACKUP_LIMIT
-        # The next one began after the last of these runs, while more of them are logged.
-        while newest(nodes) in (label, None):
+        # One that began after the last of these runs, while more of them are logged.
+        while snapshot_time(nodes, newest(nodes)) <= done:
             if time.monotonic() > deadline:
                 raise harness.BenchError("The timer made no backup: " + nodes.ssh("vault", "journalctl -n 20"))
             time.sleep(1)
@@ -157,9 +193,7 @@ def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float, str]:
         raise harness.BenchError(f"Logging was disturbed by the backup: {logged.failures[0]}")
     nodes.ssh("vault", "systemctl stop mlops-backup.timer; while systemctl is-active -q mlops-backup; do sleep 1; done")
     label = newest(nodes)
-    manifest = json.loads(nodes.ssh("vault", f"cat {SETS}/{label}/manifest.json"))
-    began = time.strptime(manifest["created"], "%Y-%m-%dT%H:%M:%SZ")
-    created = time.mktime(began) - time.timezone
+    created = snapshot_time(nodes, label)
     before = sum(1 for when, _path, _digest in logged.acknowledged.values() if when < created)
     harness.say(f"{label}: {before} of {len(logged.acknowledged)} runs were acknowledged before it")
     if before < RUNS:
@@ -173,13 +207,21 @@ def newest(nodes: harness.Bed) -> str | None:
     return max(listing).partition("/")[0] if listing else None
 
 
+def snapshot_time(nodes: harness.Bed, label: str | None) -> float:
+    """When a set's snapshot of the database was taken, in seconds since the epoch; 0 where there is no set."""
+    if label is None:
+        return 0
+    manifest = json.loads(nodes.ssh("vault", f"cat {SETS}/{label}/manifest.json"))
+    return calendar.timegm(time.strptime(manifest["created"], "%Y-%m-%dT%H:%M:%SZ"))
+
+
 def lose_the_stack(nodes: harness.Bed) -> None:
-    """Destroy the machines with the database, the artifacts and the servers, and start empty ones of those names.
+    """Destroy all machines, and start empty ones of those names.
 
     All secrets but the one that is in a set are lost as well: what comes up is another stack.
     """
-    harness.say("destroying the machines 'core' and 'second', and the secrets")
-    nodes.testbed.remove_nodes(["core", "second"])
+    harness.say("destroying all machines, and the secrets")
+    nodes.testbed.remove_nodes(["core", "second", "vault"])
     for path in (nodes.folder / ".secrets").iterdir():
         if path.name not in (".gitignore", "mlflow_encryption_passphrase"):
             path.unlink()
@@ -191,7 +233,7 @@ def refuse_the_empty_one(nodes: harness.Bed) -> None:
     harness.say("a backup of the empty stack, which 'latest' may not mean")
     harness.playbook("playbooks/backup.yml", nodes.inventory)
     try:
-        harness.playbook("playbooks/restore.yml", nodes.inventory)
+        harness.playbook("playbooks/restore.yml", nodes.inventory, *FROM_STORE)
     except harness.BenchError as failure:
         if "name the set that you mean" not in " ".join(str(failure).split()):
             raise
