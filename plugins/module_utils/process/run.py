@@ -16,16 +16,16 @@ Result = collections.namedtuple("Result", "rc out err timed_out seconds")
 
 
 class Interrupted(Exception):
-    """This process was asked to end (SIGTERM or SIGHUP)."""
+    """This process was asked to end (SIGTERM, SIGHUP or SIGINT)."""
 
 
 def end_cleanly_on_signals():
-    """Turn SIGTERM and SIGHUP into an exception, so that what was begun is cleaned up."""
+    """Turn SIGTERM, SIGHUP and SIGINT into an exception, so that what was begun is cleaned up."""
 
     def interrupt(number, frame):
         raise Interrupted("interrupted by %s" % signal.Signals(number).name)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, interrupt)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -23,14 +24,17 @@ SPEC.loader.exec_module(NODES)
 
 # A node of its own: these tests fill its file systems and kill what runs on it.
 NODES.NAME = "itest-backup"
+# Loop devices, of which one becomes a disk whose power can be cut.
+NODES.FLAGS = ("--device-cgroup-rule=b 7:* rwm", "--device-cgroup-rule=c 10:237 rwm")
 node = NODES.node
 
 WORK = "/srv/backup-test"
 SETS = f"{WORK}/sets"
+DISK = f"{WORK}/disk"
 CODE = "/opt/backup-code"
 PASSWORD = r"Bk-2/x:y\z canary"
 RESTORE_PASSWORD = "Rs-1/x:y canary"
-PACKAGES = "postgresql python3-psycopg2 python3-boto3 rclone age pgbouncer faketime"
+PACKAGES = "postgresql python3-psycopg2 python3-boto3 rclone age pgbouncer faketime e2fsprogs"
 COMMAND = f"env PYTHONPATH={CODE} python3 -m ansible_collections.mlops.stack.plugins.module_utils.backup.command"
 ROLES = rf"""
 CREATE ROLE mlflow LOGIN PASSWORD 'mlflow';
@@ -92,9 +96,9 @@ class Host:
     def write(self, path, text):
         self.shell(f"cat >{path} <<'END_OF_FILE'\n{text}\nEND_OF_FILE\n")
 
-    def sql(self, text, database="postgres"):
+    def sql(self, text, database="postgres", port=5432):
         """What psql says, as the superuser over the socket."""
-        argv = f"runuser -u postgres -- psql -v ON_ERROR_STOP=1 -qAt -d {database}"
+        argv = f"runuser -u postgres -- psql -p {port} -v ON_ERROR_STOP=1 -qAt -d {database}"
         return self.shell(f"cd /; {argv} <<'END_OF_SQL'\n{text}\nEND_OF_SQL\n")
 
     def options(self, **given):
@@ -107,12 +111,17 @@ class Host:
             **given,
         }
 
-    def start(self, action="run", prefix="", **given):
-        """Start the command with these options; it goes on meanwhile. The path of what it leaves."""
+    def place(self, **given):
+        """A folder for what a command leaves, with its configuration."""
         self.number += 1
         place = f"{WORK}/run{self.number}"
         self.shell(f"mkdir -p {place}")
         self.write(f"{place}/config", json.dumps(self.options(**given)))
+        return place
+
+    def start(self, action="run", prefix="", **given):
+        """Start the command with these options; it goes on meanwhile. The path of what it leaves."""
+        place = self.place(**given)
         asked = f"{prefix} {COMMAND} {action} --json --config {place}/config"
         command = f"{asked} >{place}/out 2>{place}/err & echo $! >{place}/pid"
         self.shell(f"setsid bash -c '{command}; wait $!; echo $? >{place}/status' >/dev/null 2>&1 </dev/null &")
@@ -148,7 +157,18 @@ class Host:
 
     @property
     def labels(self):
-        return self.shell(f"ls {SETS} | grep -v json || true").split()
+        return self.labels_in(SETS)
+
+    def labels_in(self, sets):
+        return self.shell(f"ls {sets} | grep -v -e json -e lost+found || true").split()
+
+    @contextlib.contextmanager
+    def unchanged(self, path):
+        """The set at this path is afterwards what it was before, byte for byte."""
+        hashes = f"cd {path}; find . -type f | sort | xargs sha256sum"
+        before = self.shell(hashes)
+        yield
+        assert self.shell(hashes) == before
 
     @property
     def leftovers(self):
@@ -181,7 +201,32 @@ def installed(node):
 def host(installed):
     """No set, and no trace of an earlier test."""
     installed.wait_quiet()
-    installed.shell(f"umount {WORK}/disk 2>/dev/null; rm -rf {WORK}; mkdir -p {WORK}")
+    installed.shell(f"umount {DISK} 2>/dev/null; rm -rf {WORK}; mkdir -p {WORK}")
     installed.write(f"{WORK}/password", PASSWORD)
     installed.number = int(time.time())
     return installed
+
+
+@pytest.fixture
+def first(host):
+    """One good set, which nothing that happens afterwards may touch."""
+    assert host.run().status == 0
+    label = host.labels[0]
+    with host.unchanged(f"{SETS}/{label}"):
+        yield label
+    host.wait_quiet()
+    assert host.run(minimum_redundancy=1).status == 0
+    assert label in host.labels
+    assert host.leftovers == ""
+
+
+@pytest.fixture
+def disk(host):
+    """A small file system with one good set, which nothing that happens afterwards may touch."""
+    host.shell(f"mkdir {DISK}; mount -t tmpfs -o mode=0700,size=40m tmpfs {DISK}")
+    label = host.run(dest=DISK, databases=["mlflow"]).result["label"]
+    with host.unchanged(f"{DISK}/{label}"):
+        yield label
+    host.shell(f"mount -o remount,rw,size=100m,nr_inodes=0 {DISK}; rm -rf {DISK}/filler")
+    assert host.run(dest=DISK, databases=["big"], compress="gzip:1").status == 0
+    host.shell(f"umount {DISK}")

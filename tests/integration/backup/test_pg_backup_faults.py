@@ -5,26 +5,14 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
-SETS = "/srv/backup-test/sets"
+from .conftest import COMMAND, DISK, SETS
 
 # Text that takes seconds to be compressed: long enough to do something terrible meanwhile.
 SLOWLY = {"databases": ["big"], "compress": "gzip:9", "verify": "none"}
-
-
-@pytest.fixture
-def first(host):
-    """One good set, which nothing that happens afterwards may touch."""
-    assert host.run().status == 0
-    labels = host.labels
-    before = host.shell(f"cd /srv/backup-test/sets/{labels[0]}; find . -type f | sort | xargs sha256sum")
-    yield labels[0]
-    assert labels[0] in host.labels
-    assert host.shell(f"cd /srv/backup-test/sets/{labels[0]}; find . -type f | sort | xargs sha256sum") == before
-    host.wait_quiet()
-    assert host.run(minimum_redundancy=1).status == 0
-    assert host.leftovers == ""
 
 
 @pytest.mark.parametrize(
@@ -34,6 +22,7 @@ def first(host):
         ("pkill -9 -n -x pg_dump", "pg_dump of big at 127.0.0.1:5432 failed"),
     ],
 )
+@pytest.mark.fault(1)
 def test_pg_dump_is_killed(host, first, what, message):
     place = host.start(**SLOWLY)
     host.dumping()
@@ -45,6 +34,7 @@ def test_pg_dump_is_killed(host, first, what, message):
     assert host.labels == [first]
 
 
+@pytest.mark.fault(2)
 def test_the_server_ends_the_session(host, first):
     place = host.start(**SLOWLY)
     host.dumping()
@@ -56,6 +46,7 @@ def test_the_server_ends_the_session(host, first):
     assert host.labels == [first]
 
 
+@pytest.mark.fault(3, 11)
 def test_the_backup_is_killed(host, first):
     place = host.start(**SLOWLY)
     host.dumping()
@@ -69,6 +60,7 @@ def test_the_backup_is_killed(host, first):
 
 
 @pytest.mark.parametrize("signal", ["TERM", "HUP"])
+@pytest.mark.fault(4)
 def test_the_backup_is_asked_to_end(host, first, signal):
     place = host.start(**SLOWLY)
     host.dumping()
@@ -80,6 +72,29 @@ def test_the_backup_is_asked_to_end(host, first, signal):
     assert host.labels == [first]
 
 
+@pytest.mark.fault(4)
+@pytest.mark.parametrize("keys", [None, b"\x03"], ids=["gone", "Ctrl-C"])
+def test_the_terminal_goes(host, first, keys):
+    """SSH is cut, or somebody presses Ctrl-C in it."""
+    place = host.place(**SLOWLY)
+    command = f"sudo {COMMAND} run --config {place}/config; echo ended with $? | sudo tee {place}/out"
+    terminal = subprocess.Popen(
+        [*host.ssh[:-1], "-tt", host.ssh[-1], command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    host.dumping()
+    if keys:
+        said = terminal.communicate(keys, timeout=60)[0].decode()
+        assert "The backup was interrupted by SIGINT" in said
+    else:
+        terminal.kill()
+        terminal.communicate()
+    host.wait_quiet()
+    host.until(f"! pgrep -f {place}")
+    assert host.leftovers == ""
+    assert host.labels == [first]
+
+
+@pytest.mark.fault(10)
 def test_two_at_once(host, first):
     host.hold_table("big", "big")
     place = host.start(**SLOWLY)
@@ -98,46 +113,58 @@ def test_two_at_once(host, first):
 
 
 @pytest.mark.parametrize(
-    ("mount", "message"),
+    ("mount", "meanwhile", "message"),
     [
-        ("size=2m", "there is no space left"),
-        ("size=100m,nr_inodes=7", "inode"),
-        ("ro", "Read-only file system"),
+        pytest.param("size=2m", "true", "there is no space left", marks=pytest.mark.fault(5), id="full"),
+        # Enough of them to begin with.
+        pytest.param(
+            "nr_inodes=$(($(df --output=iused . | tail -1) + 80))",
+            "mkdir filler; touch filler/{1..80}",
+            "there is no space",
+            marks=pytest.mark.fault(7),
+            id="inodes",
+        ),
+        pytest.param("ro", "true", "Read-only file system", marks=pytest.mark.fault(8), id="read-only"),
     ],
 )
-def test_a_disk_that_is_full_or_read_only(host, mount, message):
-    host.shell(f"mkdir /srv/backup-test/disk; mount -t tmpfs -o mode=0700,{mount} tmpfs /srv/backup-test/disk")
-    ended = host.run(dest="/srv/backup-test/disk", databases=["big"], compress="gzip:1", free_space_factor=0)
+def test_a_disk_that_is_full_or_read_only(host, disk, mount, meanwhile, message):
+    host.shell(f"cd {DISK}; mount -o remount,{mount} {DISK}")
+    watch = f"until ls .partial-*/databases/big/*.gz; do :; done; {meanwhile}"
+    host.shell(f"cd {DISK}; timeout 60 bash -c '{watch}' >/dev/null 2>&1 &")
+    ended = host.run(dest=DISK, databases=["big"], compress="gzip:9", free_space_factor=0)
     assert ended.status == 1
     assert message in ended.err
-    assert "/srv/backup-test/disk" in ended.err
-    assert host.shell("ls -A /srv/backup-test/disk | grep -v -e '^.lock$' -e '^last.json$' || true") == ""
-    host.shell("umount /srv/backup-test/disk")
+    assert DISK in ended.err
+    assert host.shell(f"ls -A {DISK} | grep -v -e '^.lock$' -e '^last.json$' -e '^filler$'") == disk
 
 
-def test_a_disk_that_is_known_to_be_too_small(host):
-    host.shell("mkdir /srv/backup-test/disk; mount -t tmpfs -o mode=0700,size=2m tmpfs /srv/backup-test/disk")
-    ended = host.run(dest="/srv/backup-test/disk", databases=["big"])
+def test_inodes_that_are_known_to_be_too_few(host, disk):
+    host.shell(f"mount -o remount,nr_inodes=$(($(df --output=iused {DISK} | tail -1) + 60)) {DISK}")
+    ended = host.run(dest=DISK, databases=["big"], free_space_factor=0)
+    assert ended.status == 1
+    assert "more files (inodes) and the backup needs 65" in ended.err
+
+
+def test_a_disk_that_is_known_to_be_too_small(host, disk):
+    host.shell(f"mount -o remount,size=2m {DISK}")
+    ended = host.run(dest=DISK, databases=["big"])
     assert ended.status == 1
     assert "MiB free and the backup may need" in ended.err
-    host.shell("umount /srv/backup-test/disk")
 
 
-def test_a_disk_that_is_full_when_the_manifest_is_written(host, first):
-    host.shell("mkdir /srv/backup-test/disk; mount -t tmpfs -o mode=0700,size=40m tmpfs /srv/backup-test/disk")
-    options = {"dest": "/srv/backup-test/disk", "databases": ["mlflow"], "free_space_factor": 0}
-    assert host.run(**options).status == 0
-    # Room for the dump, and for nothing after it.
-    place = host.start(prefix="", **{**options, "databases": ["big"], "compress": "gzip:9"})
-    host.dumping("/srv/backup-test/disk")
-    host.shell("head -c 100m /dev/zero >/srv/backup-test/disk/filler || true")
-    ended = host.end(place)
+@pytest.mark.fault(6)
+def test_a_disk_that_is_full_when_the_manifest_is_written(host, disk):
+    # Once all is dumped, it takes a while to read it back.
+    fill = f"until grep -q read {DISK}/progress.json; do :; done; cat /dev/zero >{DISK}/filler"
+    host.shell(f"timeout 60 bash -c '{fill}' >/dev/null 2>&1 &")
+    ended = host.run(dest=DISK, databases=["big"], compress="gzip:9", free_space_factor=0)
     assert ended.status == 1
-    assert "no space" in ended.err
-    assert host.shell("cd /srv/backup-test/disk; ls -A | grep -c 2026 || true") == "1"
-    host.shell("umount /srv/backup-test/disk")
+    assert "publish" in ended.err
+    assert "there is no space (or no inode) left" in ended.err
+    assert host.labels_in(DISK) == [disk, "filler"]
 
 
+@pytest.mark.fault(16)
 def test_a_wrong_password_is_told_and_nobody_is_asked(host, first):
     host.write("/srv/backup-test/wrong", "wrong")
     ended = host.run(login_password_file="/srv/backup-test/wrong")
@@ -150,6 +177,7 @@ def test_a_wrong_password_is_told_and_nobody_is_asked(host, first):
     assert "wants a password" in result["msg"]
 
 
+@pytest.mark.fault(18)
 def test_a_table_that_is_locked(host, first):
     host.hold_table("mlflow", "runs")
     ended = host.run(lock_timeout=1)
@@ -159,12 +187,57 @@ def test_a_table_that_is_locked(host, first):
     assert host.leftovers == ""
 
 
+@pytest.mark.fault(19)
 def test_an_empty_database_is_not_published(host, first):
     ended = host.run(databases=["empty"], min_size="10K", retention={"keep_last": 1}, minimum_redundancy=1)
     assert ended.status == 1
     assert "min_size is 10240" in ended.err
     assert host.labels == [first]
     assert host.leftovers == ""
+
+
+@pytest.mark.fault(15)
+@pytest.mark.slow
+def test_thirty_failures_cost_no_set(host, first):
+    second = host.run().result["label"]
+    wanted = {"retention": {"keep_last": 2}, "minimum_redundancy": 1, "lock_timeout": 0}
+    early = host.place(**wanted, login_port=1)
+    late = host.place(**wanted, databases=["empty"], min_size="10K")
+    failing = f"{COMMAND} run --config $place/config >>$place/out 2>&1; echo $? >>$place/status"
+    with host.unchanged(f"{SETS}/{second}"):
+        host.shell(f"for i in $(seq 15); do for place in {early} {late}; do {failing}; done; done")
+    assert host.shell(f"cat {early}/status {late}/status | sort | uniq -c").split() == ["30", "1"]
+    assert host.shell(f"grep -c 'nothing listens' {early}/out; grep -c 'min_size is' {late}/out").split() == ["15"] * 2
+    assert host.labels == [first, second]
+
+
+# Where a package of the server's own version would put its programs; those of another release are here.
+OLDER = "/opt/older"
+OLDER_PACKAGE = f"""
+[ -d {OLDER}/usr ] && exit 0
+mkdir -p {OLDER}/lists/partial; cd {OLDER}; chown _apt .
+sed s/trixie/bookworm/ /etc/apt/sources.list >sources
+apt="apt-get -qq -o Dir::Etc::SourceList={OLDER}/sources -o Dir::Etc::SourceParts=- -o Dir::State::Lists={OLDER}/lists"
+$apt update; $apt download postgresql-client-15
+dpkg-deb -x postgresql-client-15_*.deb .
+"""
+
+
+@pytest.mark.fault(17)
+def test_a_pg_dump_that_is_older_than_the_server(host, first):
+    """The pg_dump of an older release takes the place of the right one."""
+    host.shell(OLDER_PACKAGE)
+    programs = "$(ls -d /usr/lib/postgresql/*/bin)"
+    host.shell(f"mount --bind {OLDER}/usr/lib/postgresql/15/bin {programs}")
+    try:
+        ended = host.run()
+    finally:
+        host.shell(f"umount {programs}")
+    assert ended.status == 1
+    major = int(host.sql("SHOW server_version_num")) // 10000
+    wanted = f"The server is PostgreSQL {major} and pg_dump 15 is too old for it: install the package"
+    assert f"{wanted} postgresql-client-{major}." in ended.err
+    assert host.labels == [first]
 
 
 def test_a_database_that_is_not_there(host, first):
@@ -217,6 +290,7 @@ def test_damage_is_found(host, first):
 
 
 @pytest.mark.parametrize(("jump", "keep"), [("-2d", 1), ("+400d", 3)])
+@pytest.mark.fault(13)
 def test_a_clock_that_is_wrong_expires_nothing_that_should_stay(host, first, jump, keep):
     second = host.run(databases=["empty"]).result["label"]
     retention = {"keep_last": keep}

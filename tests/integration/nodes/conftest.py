@@ -16,6 +16,8 @@ import pytest
 CLONE = pathlib.Path(__file__).resolve().parents[3]
 TESTBED = [sys.executable, str(CLONE / "testbed" / "testbed.py")]
 NAME = "itest"
+# More arguments of `docker create`, for tests that need more of the kernel than a node has.
+FLAGS = ()
 ENVIRONMENT = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_PIPELINING": "true"}
 
 
@@ -53,6 +55,7 @@ class Node:
 def node(tmp_path_factory):
     inventory = tmp_path_factory.mktemp("node") / "hosts.yml"
     up = [*TESTBED, "up", "--name", NAME, "--node", "n1:trixie", "--inventory", str(inventory)]
+    up += [f"--docker-arg=n1={flag}" for flag in FLAGS]
     subprocess.run(up, check=True, timeout=600)
     yield Node(inventory)
     subprocess.run([*TESTBED, "down", "--name", NAME], check=True, timeout=120)

@@ -88,6 +88,13 @@ class Stack:
         """What psql says, as the superuser over the socket."""
         return self.shell(f"cd /; runuser -u postgres -- psql -p {port} -v ON_ERROR_STOP=1 -qAt -d {database}", text)
 
+    def start_again(self):
+        """Start PostgreSQL where it was stopped or killed, as its unit would after a power cut."""
+        self.shell(
+            "pg_isready -q || pg_ctlcluster $(ls /var/lib/postgresql) main start --skip-systemctl-redirect;"
+            " pg_isready -t 60"
+        )
+
     def databases(self):
         """The names of all databases that are not PostgreSQL's own."""
         text = "SELECT datname FROM pg_database WHERE datname !~ '^(postgres|template.)$' ORDER BY 1"

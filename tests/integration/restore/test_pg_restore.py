@@ -53,6 +53,8 @@ def test_beside_the_live_databases(stack):
     assert stack.state() == before
 
 
+@pytest.mark.fault(37, 41)
+@pytest.mark.slow
 def test_in_the_place_of_the_live_databases(stack):
     stack.shell("install -m 0600 /dev/null /srv/kek; echo canary-kek > /srv/kek")
     stack.backup("a", secret_files={"MLFLOW_CRYPTO_KEK_PASSPHRASE": "/srv/kek"})
@@ -115,6 +117,7 @@ def test_artifacts_come_back(stack):
     assert stack.shell(f"cat {ARTIFACTS}/1/run/model") == "model"
 
 
+@pytest.mark.fault(40)
 def test_artifacts_that_are_nowhere_keep_the_live_databases(stack):
     stack.backup("a", artifacts={"mode": "copy", "source": {"path": ARTIFACTS}})
     before = stack.state()
@@ -139,20 +142,27 @@ def test_an_encrypted_set(stack):
     assert stack.shell(f"ls -A {SETS} {SETS}/a | grep -c -e restore -e plain || true") == "0"
 
 
-DAMAGES = {
-    "truncated": "f=$(ls -S databases/mlflow/*.dat* | head -1); truncate -s -1 $f",
-    "a flipped byte": "f=$(ls -S databases/mlflow/*.dat* | head -1);"
-    " printf '\\x5a' | dd of=$f bs=1 seek=300 conv=notrunc status=none",
-    "a member missing": "rm $(ls -S databases/mlflow/*.dat* | head -1)",
-    "the table of contents": "printf 'x' | dd of=databases/mlflow/toc.dat bs=1 seek=40 conv=notrunc status=none",
-}
+LARGEST = "f=$(ls -S databases/mlflow/*.dat* | head -1);"
+FLIP = "conv=notrunc status=none"
+DAMAGES = [
+    pytest.param(f"{LARGEST} truncate -s -1 $f", marks=pytest.mark.fault(31), id="truncated"),
+    pytest.param(
+        f"{LARGEST} printf '\\x5a' | dd of=$f bs=1 seek=300 {FLIP}", marks=pytest.mark.fault(32), id="a flipped byte"
+    ),
+    pytest.param(f"{LARGEST} rm $f", marks=pytest.mark.fault(33), id="a member missing"),
+    pytest.param(
+        f"printf x | dd of=databases/mlflow/toc.dat bs=1 seek=40 {FLIP}",
+        marks=pytest.mark.fault(32),
+        id="the table of contents",
+    ),
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_set(stack, damage):
     stack.backup("a")
     before = stack.state()
-    stack.shell(f"cd {SETS}/a; {DAMAGES[damage]}")
+    stack.shell(f"cd {SETS}/a; {damage}")
     for mode in ("scratch", "swap"):
         refused = stack.restore("a", mode=mode)
         assert refused["phase"] in ("hash", "set"), refused
@@ -161,6 +171,7 @@ def test_a_damaged_set(stack, damage):
     assert stack.state() == before
 
 
+@pytest.mark.fault(34)
 def test_a_role_that_is_not_there(stack):
     stack.sql("CREATE ROLE reader; GRANT SELECT ON runs TO reader", "mlflow")
     stack.backup("a")
@@ -176,6 +187,7 @@ def test_a_role_that_is_not_there(stack):
     assert "GRANT grafana TO mlops_restore" in refused["msg"]
 
 
+@pytest.mark.fault(35)
 def test_an_extension_that_is_not_there(stack):
     stack.sql("CREATE EXTENSION pg_trgm", "mlflow")
     stack.backup("a")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -35,11 +36,13 @@ def crash(stack):
     """Kill PostgreSQL's main process, and start it again as its unit would after a power cut."""
     stack.shell(
         "kill -9 $(head -1 /var/lib/postgresql/*/main/postmaster.pid);"
-        " while pgrep -x postgres > /dev/null; do sleep 0.1; done;"
-        " pg_ctlcluster $(ls /var/lib/postgresql) main start --skip-systemctl-redirect; pg_isready -t 60"
+        " while pgrep -x postgres > /dev/null; do sleep 0.1; done"
     )
+    stack.start_again()
 
 
+@pytest.mark.fault(30)
+@pytest.mark.slow
 def test_the_module_is_killed(slow):
     started = slow.begin("a", mode="swap")
     slow.wait_for_loading()
@@ -57,6 +60,7 @@ def test_the_module_is_killed(slow):
     assert slow.databases() == ["mlflow", "mlflow__old_a", "mlflow_auth", "mlflow_auth__old_a"]
 
 
+@pytest.mark.fault(30)
 def test_the_module_is_asked_to_end(slow):
     started = slow.begin("a", mode="swap")
     slow.wait_for_loading()
@@ -66,6 +70,7 @@ def test_the_module_is_asked_to_end(slow):
     assert slow.state() == slow.before
 
 
+@pytest.mark.fault(30)
 def test_pg_restore_is_killed(slow):
     started = slow.begin("a", mode="swap")
     slow.wait_for_loading()
@@ -75,6 +80,7 @@ def test_pg_restore_is_killed(slow):
     assert slow.state() == slow.before
 
 
+@pytest.mark.fault(30)
 def test_its_session_is_ended(slow):
     started = slow.begin("a", mode="swap")
     slow.wait_for_loading()
@@ -84,6 +90,7 @@ def test_its_session_is_ended(slow):
     assert slow.state() == slow.before
 
 
+@pytest.mark.fault(38)
 def test_postgres_crashes_while_it_loads(slow):
     started = slow.begin("a", mode="swap")
     slow.wait_for_loading()
@@ -93,6 +100,8 @@ def test_postgres_crashes_while_it_loads(slow):
     assert slow.state() == slow.before
 
 
+@pytest.mark.fault(38)
+@pytest.mark.slow
 def test_postgres_crashes_before_the_swap(stack):
     """A session that may not be ended holds the swap back, so that the crash comes right before it."""
     stack.backup("a")
@@ -109,6 +118,64 @@ def test_postgres_crashes_before_the_swap(stack):
     assert stack.restore("a", mode="swap")["changed"] is True
 
 
+# Does something so many seconds after PostgreSQL's log tells of the first renaming of a database.
+AT_THE_SWAP = r"""
+exec 3< <(exec tail -n 0 -f /var/log/postgresql/*-main.log)
+grep -q -m 1 'ALTER DATABASE .* RENAME TO' <&3
+sleep {moment}; {what}
+kill $!
+"""
+CRASHES = {
+    "the module": "kill -9 {module}",
+    "postgres": "pg_ctlcluster $(ls /var/lib/postgresql) main stop -m immediate --skip-systemctl-redirect",
+}
+# How long the swap takes, and what comes after it, in seconds.
+WITHIN = 0.06
+AFTER = 0.5
+
+
+@pytest.mark.fault(39)
+@pytest.mark.slow
+@pytest.mark.parametrize("latest", [WITHIN, AFTER], ids=["within", "after"])
+@pytest.mark.parametrize("crash", CRASHES)
+def test_a_crash_in_or_after_the_swap(stack, crash, latest, request):
+    """At moments by chance, which are the same whenever the test has the same name and number."""
+    moment = random.Random(request.node.nodeid).uniform(0, latest)
+    stack.slow_down(2)
+    stack.backup("a")
+    stack.sql("DELETE FROM runs WHERE id > 5", "mlflow")
+    stack.sql("DELETE FROM runs WHERE id > 3", "mlflow_auth")
+    old, new = {"mlflow": 5, "mlflow_auth": 3}, {"mlflow": 2000, "mlflow_auth": 30}
+    properties = {name: stack.properties(name) for name in old}
+    stack.sql("ALTER ROLE mlops_restore SET log_statement TO 'ddl'")
+    try:
+        started = stack.begin("a", mode="swap")
+        stack.wait_for_loading()
+        what = CRASHES[crash].format(module=pg_restore(stack)[1])
+        stack.write("/srv/crash", AT_THE_SWAP.format(moment=moment, what=what))
+        stack.shell("bash /srv/crash")
+        # PostgreSQL comes back while the module looks after what it made.
+        stack.start_again()
+        started.communicate(timeout=120)
+    finally:
+        stack.start_again()
+        stack.sql("ALTER ROLE mlops_restore RESET log_statement")
+    names = stack.databases()
+    live = {name: stack.rows(name) for name in old}
+    assert live in (old, new), moment
+    assert {name: stack.properties(name) for name in old} == properties, moment
+    swapped = live == new
+    assert [name for name in names if "__old_" in name] == ["mlflow__old_a", "mlflow_auth__old_a"] * swapped
+    again = stack.restore("a", mode="swap")
+    assert again["changed"] is not swapped, (moment, again)
+    assert {name: stack.rows(name) for name in new} == new
+    assert {name: stack.rows(f"{name}__old_a") for name in old} == old
+    assert stack.databases() == ["mlflow", "mlflow__old_a", "mlflow_auth", "mlflow_auth__old_a"]
+    assert stack.restore("a", mode="swap")["changed"] is False
+
+
+@pytest.mark.fault(37)
+@pytest.mark.slow
 def test_sessions_that_may_not_be_ended_keep_the_live_databases(stack):
     stack.backup("a")
     before = stack.state()
@@ -144,6 +211,7 @@ def test_two_at_a_time(slow):
     assert slow.end(started)["changed"] is True
 
 
+@pytest.mark.fault(36)
 def test_the_disk_fills_up(stack):
     """A second cluster on a file system of its own, too small for a second copy."""
     stack.sql("INSERT INTO runs SELECT i, repeat(md5(i::text), 20) FROM generate_series(10000, 160000) i", "mlflow")

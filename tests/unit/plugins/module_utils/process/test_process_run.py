@@ -12,6 +12,8 @@ import time
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.process import run as process
 
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
 
 def test_a_command_gives_its_output_and_status():
     result = process.run([sys.executable, "-c", "import sys; print('out'); sys.stderr.write('err'); sys.exit(3)"], 20)
@@ -35,14 +37,15 @@ def test_a_slow_command_is_killed_with_its_children(tmp_path):
     assert not mark.exists()
 
 
-def test_a_signal_ends_the_command_and_is_told(monkeypatch):
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)}
+@pytest.mark.parametrize("wanted", SIGNALS)
+def test_a_signal_ends_the_command_and_is_told(wanted):
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
     try:
         process.end_cleanly_on_signals()
-        signal.signal(signal.SIGALRM, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
+        signal.signal(signal.SIGALRM, lambda number, frame: os.kill(os.getpid(), wanted))
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         began = time.monotonic()
-        with pytest.raises(process.Interrupted, match="interrupted by SIGTERM"):
+        with pytest.raises(process.Interrupted, match=f"interrupted by {wanted.name}"):
             process.run(["sleep", "30"], 60)
         assert time.monotonic() - began < 5
     finally:
