@@ -9,13 +9,15 @@ The database has MLflow's own schema. Its rows come from generate_series and has
 same every time: runs with 10 metrics of 100 steps each, 12 params and 8 tags. BENCH_DATABASE_MB says how big it is on
 the server; about half of that are the indexes of the metrics, which no dump holds.
 
-A backup is the timer's own: `systemctl start mlops-backup.service`, which ends when the backup has. Python's start,
-systemd's sandbox, the metrics file and the expiry of older sets are in its time.
+A backup is the timer's own program with the timer's settings, user and environment: the command of the unit
+mlops-backup.service, started by hand. Python's start, the metrics file and the expiry of older sets are in its time,
+systemd's sandbox around it is not.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 
@@ -193,7 +195,14 @@ echo "$began $ended"
 
     def backup(self) -> float:
         """Make a set as the timer does, and return the seconds."""
-        return self.seconds(f"systemctl start {UNIT}", user="root")
+        return self.seconds(self.program)
+
+    @functools.cached_property
+    def program(self) -> str:
+        """The timer's command with its environment."""
+        unit = self.vault(f"sed -e ':a' -e '/\\\\$/N; s/\\\\\\n//; ta' /etc/systemd/system/{UNIT}")
+        found = dict(line.partition("=")[::2] for line in unit.splitlines() if "=" in line)
+        return f"env {found['Environment']} {found['ExecStart']}"
 
     def sets(self) -> list[dict]:
         """Return the manifests of the sets, the newest last."""
