@@ -28,20 +28,18 @@ PREFIX = "bench"
 MAKE = f"""
 import pathlib, random
 chance = random.Random(2026)
-for number in range({COUNT}):
-    folder = pathlib.Path("{SOURCE}", str(number % 20), f"{{chance.getrandbits(128):032x}}" if number % 10 == 0 else run)
-    if number % 10 == 0:
-        run = folder.name
-    target = folder / "artifacts" / f"file-{{number % 10}}.bin"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(chance.randbytes(chance.randrange(1024, 32768)))
+for run in range({COUNT} // 10):
+    folder = pathlib.Path("{SOURCE}", str(run % 20), f"{{chance.getrandbits(128):032x}}", "artifacts")
+    folder.mkdir(parents=True)
+    for number in range(10):
+        (folder / f"file-{{number}}.bin").write_bytes(chance.randbytes(chance.randrange(1024, 32768)))
 """
 
 
 def measure(session: harness.Session) -> harness.Measured:
     """Copy the artifacts once, then back them up unchanged and check them in turn."""
     stack = backup_stack.stack(session)
-    stack.vault(f"python3 - <<'PYTHON'\n{MAKE}PYTHON\nchmod -R a+rX {SOURCE}\n")
+    stack.vault(f"rm -rf {SOURCE}\npython3 - <<'PYTHON'\n{MAKE}PYTHON\nchmod -R a+rX {SOURCE}\n")
     upload(stack)
     cases = []
     for name, source, remote in (("folder", {"path": SOURCE}, SOURCE), ("store", store(stack), f"S3:mlflow/{PREFIX}")):

@@ -206,7 +206,8 @@ echo "$began $ended"
 
     def sets(self) -> list[dict]:
         """Return the manifests of the sets, the newest last."""
-        said = self.vault(f"cd {SETS}\nfor file in */manifest.json; do [ ! -e $file ] || tr -d '\\n' <$file; echo; done")
+        join = "for file in */manifest.json; do [ ! -e $file ] || tr -d '\\n' <$file; echo; done"
+        said = self.vault(f"cd {SETS}\n{join}")
         found = [json.loads(line) for line in said.splitlines() if line]
         return sorted(found, key=lambda manifest: manifest["created"])
 
