@@ -54,18 +54,15 @@ class Clock:
         self.now += max(seconds, 0.001)
 
 
-class MemoryS3:
-    """Objects of one bucket. Errors in ``errors[operation]`` come first, one for each call; None lets one pass."""
+class Client:
+    """boto3's S3 client: an operation is answered by the method of its name with C(on_) before it.
 
-    def __init__(self, clock=None):
-        self.clock = clock or Clock()
-        self.objects = {}
-        self.uploads = {}
+    Errors in ``errors[operation]`` come first, one for each call; None lets one pass.
+    """
+
+    def __init__(self):
         self.errors = collections.defaultdict(list)
         self.calls = []
-        self.versioning = None
-        self.bodies = []
-        self.deaf = False
         self.lock = threading.RLock()
 
     def __getattr__(self, operation):
@@ -78,15 +75,34 @@ class MemoryS3:
                     error = self.errors[operation].pop(0)
                     if error is not None:
                         raise error
-                arguments.pop("Bucket")
-                answer = method(self, **{snake(name): value for name, value in arguments.items()}) or {}
-                now = email.utils.formatdate(START + int(self.clock()), usegmt=True)
-                return {**answer, "ResponseMetadata": {"HTTPHeaders": {"date": now}}}
+                return self.answer(method, {snake(name): value for name, value in arguments.items()})
 
         return call
 
+    def answer(self, method, arguments):
+        return method(self, **arguments)
+
     def named(self, operation):
         return [arguments for name, arguments in self.calls if name == operation]
+
+
+class MemoryS3(Client):
+    """Objects of one bucket."""
+
+    def __init__(self, clock=None):
+        super().__init__()
+        self.clock = clock or Clock()
+        self.objects = {}
+        self.uploads = {}
+        self.versioning = None
+        self.bodies = []
+        self.deaf = False
+
+    def answer(self, method, arguments):
+        arguments.pop("bucket")
+        answer = method(self, **arguments) or {}
+        now = email.utils.formatdate(START + int(self.clock()), usegmt=True)
+        return {**answer, "ResponseMetadata": {"HTTPHeaders": {"date": now}}}
 
     def bodies_of(self):
         return {key: item.body for key, item in self.objects.items()}

@@ -197,3 +197,15 @@ class Weed:
     def make_folder(self, name):
         """A folder under /buckets made through the filer: a bucket that has no owner."""
         assert self._request(self.ports[4], "POST", f"/buckets/{name}/") == 201
+
+
+@contextlib.contextmanager
+def running(folder, **options):
+    """A Weed that answers."""
+    store = Weed(folder, **options)
+    store.start()
+    try:
+        store.wait()
+        yield store
+    finally:
+        store.stop()

@@ -16,20 +16,15 @@ import uuid
 
 import faults
 import pytest
-from seaweedfs import Weed, secret
+from seaweedfs import running, secret
 
 from .conftest import WORK
 
 
 @pytest.fixture
 def weed(tmp_path):
-    store = Weed(tmp_path)
-    store.start()
-    try:
-        store.wait()
+    with running(tmp_path) as store:
         yield store
-    finally:
-        store.stop()
 
 
 @pytest.fixture

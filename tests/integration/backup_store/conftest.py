@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import host
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup import bucket
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
-from seaweedfs import Weed, secret
+from seaweedfs import running, secret
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,33 +36,20 @@ def _own_environment(monkeypatch):
 
 @pytest.fixture(scope="session")
 def weed():
-    with tempfile.TemporaryDirectory(prefix="mlops-stack-backup-") as folder:
-        store = Weed(folder)
-        store.start()
-        try:
-            store.wait()
-            yield store
-        finally:
-            store.stop()
+    with tempfile.TemporaryDirectory(prefix="mlops-stack-backup-") as folder, running(folder) as store:
+        yield store
 
 
 @pytest.fixture
-def own_weed(tmp_path):
+def own_weed():
     """A store that a test may ill-treat: a function that starts it."""
-    made = []
+    with contextlib.ExitStack() as stack:
 
-    def start(**options):
-        folder = tmp_path / f"weed{len(made)}"
-        folder.mkdir()
-        store = Weed(folder, **options)
-        made.append(store)
-        store.start()
-        store.wait()
-        return store
+        def start(**options):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-stack-backup-"))
+            return stack.enter_context(running(folder, **options))
 
-    yield start
-    for store in made:
-        store.stop()
+        yield start
 
 
 def options(weed, name, prefix="", identity="admin", **more):

@@ -16,18 +16,13 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.lease import Lease
 from botocore.exceptions import ClientError
-from seaweedfs import IDENTITIES, Weed, no_delete_policy
+from seaweedfs import IDENTITIES, no_delete_policy, running
 
 
 @pytest.fixture(scope="module")
 def weed(tmp_path_factory):
-    store = Weed(tmp_path_factory.mktemp("weed"), {**IDENTITIES, "backup": []})
-    store.start()
-    try:
-        store.wait()
+    with running(tmp_path_factory.mktemp("weed"), identities={**IDENTITIES, "backup": []}) as store:
         yield store
-    finally:
-        store.stop()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import uuid
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.mlops.stack.plugins.modules import s3_bucket
-from seaweedfs import FILER_KEY, Weed, secret
+from seaweedfs import FILER_KEY, Weed, running, secret
 
 CLONE = pathlib.Path(__file__).resolve().parents[3]
 MODULE = CLONE / "plugins" / "modules" / "s3_bucket.py"
@@ -29,14 +29,8 @@ MODULE = CLONE / "plugins" / "modules" / "s3_bucket.py"
 
 @pytest.fixture(scope="session")
 def weed():
-    with tempfile.TemporaryDirectory(prefix="mlops-stack-s3-") as folder:
-        store = Weed(folder)
-        store.start()
-        try:
-            store.wait()
-            yield store
-        finally:
-            store.stop()
+    with tempfile.TemporaryDirectory(prefix="mlops-stack-s3-") as folder, running(folder) as store:
+        yield store
 
 
 @pytest.fixture

@@ -10,29 +10,18 @@ import collections
 import contextlib
 import io
 import json
-import re
-import threading
 
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.s3.client import Store
 from ansible_collections.mlops.stack.plugins.module_utils.s3.filer import FilerError
-from botocore.exceptions import ClientError
+from memory_s3 import Client, Clock, failure
 
 
-def failure(code, status=400):
-    return ClientError(
-        {"Error": {"Code": code, "Message": "said so"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "x"
-    )
-
-
-def snake(name):
-    return re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
-
-
-class FakeS3:
-    """boto3's S3 client, as far as the store uses it. Errors in `errors[operation]` come first, one for each call."""
+class FakeS3(Client):
+    """boto3's S3 client, as far as the store uses it."""
 
     def __init__(self, server="SeaweedFS 4.48", caller="me"):
+        super().__init__()
         self.server = server
         self.caller = caller
         self.owners = {}
@@ -40,26 +29,6 @@ class FakeS3:
         self.versions = collections.defaultdict(list)
         self.uploads = collections.defaultdict(list)
         self.bodies = {}
-        self.errors = collections.defaultdict(list)
-        self.calls = []
-        self.lock = threading.Lock()
-
-    def __getattr__(self, operation):
-        method = getattr(type(self), f"on_{operation}")
-
-        def call(**arguments):
-            with self.lock:
-                self.calls.append((operation, arguments))
-                if self.errors[operation]:
-                    error = self.errors[operation].pop(0)
-                    if error is not None:
-                        raise error
-                return method(self, **{snake(name): value for name, value in arguments.items()})
-
-        return call
-
-    def named(self, operation):
-        return [arguments for name, arguments in self.calls if name == operation]
 
     def _known(self, bucket):
         if bucket not in self.owners:
@@ -200,21 +169,6 @@ class FakeFiler:
         if self.broken:
             raise FilerError("answered 500")
         return {self.s3.owners[name]} if self.s3.owners[name] else set()
-
-
-class Clock:
-    """Time that passes only in sleep."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.sleeps = []
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.sleeps.append(seconds)
-        self.now += max(seconds, 0.001)
 
 
 @pytest.fixture
