@@ -32,7 +32,7 @@ sys.path[:0] = [str(CLONE / folder) for folder in ("tests/bench", "tests/support
 import harness
 import host
 import tracking
-from seaweedfs import IDENTITIES, Weed, no_delete_policy, secret
+from seaweedfs import IDENTITIES, no_delete_policy, running, secret
 
 RUNS = 2000
 THREADS = 8
@@ -123,11 +123,9 @@ def elsewhere(nodes: harness.Bed):
     nodes.testbed.ensure_network()
     inspected = json.loads(host.docker("network", "inspect", nodes.testbed.prefix).stdout)
     gateway = inspected[0]["IPAM"]["Config"][0]["Gateway"]
-    store = Weed(nodes.folder / "elsewhere", {**IDENTITIES, "backup": []}, address=gateway)
-    store.folder.mkdir()
-    store.start()
-    try:
-        store.wait()
+    folder = nodes.folder / "elsewhere"
+    folder.mkdir()
+    with running(folder, identities={**IDENTITIES, "backup": []}, address=gateway) as store:
         client = store.client()
         client.create_bucket(Bucket=BUCKET)
         client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -142,8 +140,6 @@ def elsewhere(nodes: harness.Bed):
             "backup_s3": json.dumps({**place, "prefix": "backups/sets"}),
             "backup_artifacts_s3": json.dumps({**place, "prefix": "backups/artifacts"}),
         }
-    finally:
-        store.stop()
 
 
 def main() -> int:
