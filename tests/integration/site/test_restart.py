@@ -47,11 +47,11 @@ def while_packages_are_unpacked(machine):
 
 @pytest.mark.fault(54)
 @pytest.mark.slow
-def test_a_restart_in_the_midst_of_a_deployment(restarted):
+def test_a_restart_in_the_midst_of_a_deployment(restarted, request):
     running, done = restart_during(restarted, while_packages_are_unpacked)
     assert running
     assert done.returncode != 0
-    moment = random.uniform(2, LONGEST)
+    moment = random.Random(request.node.name).uniform(2, LONGEST)
     restart_during(restarted, lambda _machine: time.sleep(moment))
     third = restarted.run(GROUPS)
     assert third.status == 0, f"after a restart at {moment} s:\n{third.output}"
