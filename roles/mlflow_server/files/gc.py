@@ -47,7 +47,11 @@ def main() -> int:
     found = count(os.environ["MLFLOW_BACKEND_STORE_URI"], days)
     if request["remove"] and any(found.values()):
         argv = [sys.executable, "-m", "mlflow", "gc", f"--older-than={days}d"]
-        ended = subprocess.run(argv, stdout=sys.stderr, timeout=request["timeout"], check=False)
+        try:
+            ended = subprocess.run(argv, stdout=sys.stderr, timeout=request["timeout"], check=False)
+        except subprocess.TimeoutExpired:
+            print("It took longer than mlflow_server_gc_timeout_hours and was ended; run it again.", file=sys.stderr)
+            return 1
         if ended.returncode:
             return ended.returncode
     what = ", ".join(f"{number} {name}" for name, number in found.items())
