@@ -347,7 +347,8 @@ def slow_backup(nodes: harness.Bed):
         "core", f"systemd-run --quiet {psql.partition('&& ')[2]} 'BEGIN; LOCK TABLE obstacle; SELECT pg_sleep(300)'"
     )
     nodes.ssh(
-        "core", f"until {psql} 'BEGIN; LOCK TABLE obstacle NOWAIT' 2>&1 | grep -q 'not available'; do sleep 0.1; done"
+        "core",
+        f"until {psql} 'BEGIN; LOCK TABLE obstacle NOWAIT' 2>&1 | grep -q 'could not obtain'; do sleep 0.1; done",
     )
     nodes.ssh("vault", f"systemctl start --no-block mlops-backup; until ls -d {SETS}/.partial-*; do sleep 0.1; done")
     try:

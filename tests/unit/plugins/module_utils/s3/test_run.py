@@ -241,7 +241,7 @@ def test_nothing_new_is_begun_after_an_error(monkeypatch):
     monkeypatch.setattr(concurrent.futures.Future, "cancel", watched)
     results, errors = side_by_side(work, range(500), threads=1)
     assert [str(item) for item in errors] == ["no"]
-    assert begun in ([0], [0, 1])
+    assert (begun[0], len(begun) <= 2) == (0, True)
     assert sorted(results) == begun[1:]
 
 
