@@ -3,15 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Remove for good, with ``mlflow gc``, what was deleted long ago, or only count it.
 
-Reads one JSON object from standard input: remove, older_than_days, timeout (in seconds), environment (MLflow's, with
-its secrets). Writes one JSON object: total, message. Needs nothing but the MLflow of the Python that runs it.
+Reads one JSON object from standard input: remove, older_than_days, timeout (in seconds), uri (the database's),
+environment (MLflow's, with its secrets). Writes one JSON object: total, message. Needs nothing but the MLflow of the
+Python that runs it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import subprocess
+import signal
 import sys
 import time
 
@@ -39,21 +41,36 @@ def count(uri: str, days: int) -> dict[str, int]:
     }
 
 
+def remove(uri: str, days: int, timeout: int) -> None:
+    """Run ``mlflow gc`` in this process, as others could read the URI in the arguments of another one.
+
+    :param timeout: seconds that it may take.
+    :raises TimeoutError: when it takes longer.
+    """
+    from mlflow.cli import cli
+
+    def end(_number, _frame):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, end)
+    signal.alarm(timeout)
+    with contextlib.redirect_stdout(sys.stderr):
+        cli.main(["gc", f"--backend-store-uri={uri}", f"--older-than={days}d"], standalone_mode=False)
+    signal.alarm(0)
+
+
 def main() -> int:
-    """Count, and remove where that is asked for: the exit status of ``mlflow gc``."""
+    """Count, and remove where that is asked for: 0 when that succeeded."""
     request = json.load(sys.stdin)
     os.environ.update(request["environment"])
-    days = request["older_than_days"]
-    found = count(os.environ["MLFLOW_BACKEND_STORE_URI"], days)
+    uri, days = request["uri"], request["older_than_days"]
+    found = count(uri, days)
     if request["remove"] and any(found.values()):
-        argv = [sys.executable, "-m", "mlflow", "gc", f"--older-than={days}d"]
         try:
-            ended = subprocess.run(argv, stdout=sys.stderr, timeout=request["timeout"], check=False)
-        except subprocess.TimeoutExpired:
+            remove(uri, days, request["timeout"])
+        except TimeoutError:
             print("It took longer than mlflow_server_gc_timeout_hours and was ended; run it again.", file=sys.stderr)
             return 1
-        if ended.returncode:
-            return ended.returncode
     what = ", ".join(f"{number} {name}" for name, number in found.items())
     done = "Removed for good" if request["remove"] else "To be removed for good"
     message = f"{done}, as deleted more than {days} days ago: {what}."
