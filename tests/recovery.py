@@ -3,16 +3,21 @@
 
     .venv/bin/python tests/recovery.py
 
-Runs, models and artifacts are logged while the timer makes backups; the machines of the stack are destroyed and new
-ones made; site.yml and restore.yml bring it back. Every run that was acknowledged before the backup has to be there,
-with every artifact's hash equal. Then an upgrade of MLflow fails half-way, one fails after the migration, and one
-succeeds; nothing may be lost by any of them. Last, a restore is rehearsed.
+Runs, models and artifacts are logged while the timer makes backups, with copies in a store elsewhere by a key that
+cannot delete. All machines are destroyed and new ones made, with new passwords; site.yml and restore.yml bring the
+stack back from that store. Every run that was acknowledged before the backup has to be there, with every artifact's
+hash equal. Then an upgrade of MLflow's two servers fails half-way, one fails after the migration on one of them, and
+one succeeds; nothing may be lost by any of them. What was deleted is removed for good, but not while a backup is made.
+Last, a restore is rehearsed.
 
-The backup host survives, as a machine of its own would. Stand-in: the clients speak REST (bench/tracking.py).
+Stand-ins: the clients speak REST (bench/tracking.py), and the store elsewhere is a process of the control machine.
 """
 
 from __future__ import annotations
 
+import calendar
+import concurrent.futures
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -23,9 +28,11 @@ import threading
 import time
 
 CLONE = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(CLONE / "tests" / "bench"), str(CLONE / "testbed")]
+sys.path[:0] = [str(CLONE / folder) for folder in ("tests/bench", "tests/support", "testbed")]
 import harness
+import host
 import tracking
+from seaweedfs import IDENTITIES, no_delete_policy, running, secret
 
 RUNS = 2000
 THREADS = 8
@@ -33,10 +40,12 @@ THREADS = 8
 MODEL_EVERY = 100
 ARTIFACT_BYTES = 3000
 OLD, NEW = "3.16.1", "3.17.2"
-GROUPS = {"postgres": ["core"], "seaweedfs": ["core"], "mlflow": ["core"], "backup": ["vault"]}
+GROUPS = {"postgres": ["core"], "seaweedfs": ["core"], "mlflow": ["core", "second"], "backup": ["vault"]}
 VARIABLES = {"mlflow_server_version": f'"{OLD}"', "backup_schedule": '"* * * * *"', "backup_random_delay_seconds": "0"}
 SETS = "/var/backups/mlops-stack"
-BACKUP_LIMIT = 180
+BUCKET = "elsewhere"
+FROM_STORE = ("-e", "backup_restore_from=store")
+BACKUP_LIMIT = 300
 PATIENCE = 10
 OBSTACLE = "ALTER TABLE jobs ADD COLUMN executor_backend text"
 
@@ -108,9 +117,35 @@ class Log:
             self.models[name] = time.time()
 
 
+@contextlib.contextmanager
+def elsewhere(nodes: harness.Bed):
+    """A store that survives, and the variables of backups to it: a versioned bucket, and a key without deletion."""
+    nodes.testbed.ensure_network()
+    inspected = json.loads(host.docker("network", "inspect", nodes.testbed.prefix).stdout)
+    gateway = inspected[0]["IPAM"]["Config"][0]["Gateway"]
+    folder = nodes.folder / "elsewhere"
+    folder.mkdir()
+    with running(folder, identities={**IDENTITIES, "backup": []}, address=gateway) as store:
+        client = store.client()
+        client.create_bucket(Bucket=BUCKET)
+        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        client.put_bucket_policy(Bucket=BUCKET, Policy=no_delete_policy(BUCKET, "backup", "backups"))
+        place = {
+            "bucket": BUCKET,
+            "endpoint_url": store.url,
+            "access_key": "backup-key",
+            "secret_key": secret("backup"),
+        }
+        yield {
+            "backup_s3": json.dumps({**place, "prefix": "backups/sets"}),
+            "backup_artifacts_s3": json.dumps({**place, "prefix": "backups/artifacts"}),
+        }
+
+
 def main() -> int:
     """Return 0 when everything held."""
-    with harness.bed("recovery", VARIABLES) as nodes:
+    with harness.bed("recovery", VARIABLES) as nodes, elsewhere(nodes) as variables:
+        nodes.variables.update(variables)
         nodes.up(GROUPS)
         harness.say("site.yml")
         harness.playbook("site.yml", nodes.inventory)
@@ -118,16 +153,17 @@ def main() -> int:
         harness.unchanged(nodes.inventory)
         logged, created, label = log_under_the_timer(nodes)
         lose_the_stack(nodes)
-        harness.say("site.yml on the new machine")
+        harness.say("site.yml on the new machines")
         harness.playbook("site.yml", nodes.inventory)
         refuse_the_empty_one(nodes)
         harness.say("restore.yml")
-        named = ("-e", f"backup_set={label}")
+        named = (*FROM_STORE, "-e", f"backup_set={label}")
         harness.playbook("playbooks/restore.yml", nodes.inventory, *named)
         look(nodes, logged, created)
         harness.say("restore.yml again, which may change nothing")
         expect_unchanged(harness.playbook("playbooks/restore.yml", nodes.inventory, *named))
         upgrade(nodes, logged, created)
+        remove_for_good(nodes, logged)
         harness.say("restore_drill.yml")
         output = harness.playbook("playbooks/restore_drill.yml", nodes.inventory)
         found = re.search(r"can be restored: (\d+) runs and\s+(\d+) artifacts", output)
@@ -142,10 +178,10 @@ def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float, str]:
     harness.say(f"logging {RUNS} runs under the timer")
     with Log(nodes.client()) as logged:
         logged.wait(RUNS, 600)
-        label = newest(nodes)
+        done = time.time()
         deadline = time.monotonic() + BACKUP_LIMIT
-        # The next one began after the last of these runs, while more of them are logged.
-        while newest(nodes) in (label, None):
+        # One that began after the last of these runs, while more of them are logged.
+        while snapshot_time(nodes, newest(nodes)) <= done:
             if time.monotonic() > deadline:
                 raise harness.BenchError("The timer made no backup: " + nodes.ssh("vault", "journalctl -n 20"))
             time.sleep(1)
@@ -153,9 +189,7 @@ def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float, str]:
         raise harness.BenchError(f"Logging was disturbed by the backup: {logged.failures[0]}")
     nodes.ssh("vault", "systemctl stop mlops-backup.timer; while systemctl is-active -q mlops-backup; do sleep 1; done")
     label = newest(nodes)
-    manifest = json.loads(nodes.ssh("vault", f"cat {SETS}/{label}/manifest.json"))
-    began = time.strptime(manifest["created"], "%Y-%m-%dT%H:%M:%SZ")
-    created = time.mktime(began) - time.timezone
+    created = snapshot_time(nodes, label)
     before = sum(1 for when, _path, _digest in logged.acknowledged.values() if when < created)
     harness.say(f"{label}: {before} of {len(logged.acknowledged)} runs were acknowledged before it")
     if before < RUNS:
@@ -169,10 +203,24 @@ def newest(nodes: harness.Bed) -> str | None:
     return max(listing).partition("/")[0] if listing else None
 
 
+def snapshot_time(nodes: harness.Bed, label: str | None) -> float:
+    """When a set's snapshot of the database was taken, in seconds since the epoch; 0 where there is no set."""
+    if label is None:
+        return 0
+    manifest = json.loads(nodes.ssh("vault", f"cat {SETS}/{label}/manifest.json"))
+    return calendar.timegm(time.strptime(manifest["created"], "%Y-%m-%dT%H:%M:%SZ"))
+
+
 def lose_the_stack(nodes: harness.Bed) -> None:
-    """Destroy the machine with the database, the artifacts and the server, and start an empty one of that name."""
-    harness.say("destroying the machine 'core'")
-    nodes.testbed.remove_nodes(["core"])
+    """Destroy all machines, and start empty ones of those names.
+
+    All secrets but the one that is in a set are lost as well: what comes up is another stack.
+    """
+    harness.say("destroying all machines, and the secrets")
+    nodes.testbed.remove_nodes(["core", "second", "vault"])
+    for path in (nodes.folder / ".secrets").iterdir():
+        if path.name not in (".gitignore", "mlflow_encryption_passphrase"):
+            path.unlink()
     nodes.up(GROUPS)
 
 
@@ -181,7 +229,7 @@ def refuse_the_empty_one(nodes: harness.Bed) -> None:
     harness.say("a backup of the empty stack, which 'latest' may not mean")
     harness.playbook("playbooks/backup.yml", nodes.inventory)
     try:
-        harness.playbook("playbooks/restore.yml", nodes.inventory)
+        harness.playbook("playbooks/restore.yml", nodes.inventory, *FROM_STORE)
     except harness.BenchError as failure:
         if "name the set that you mean" not in " ".join(str(failure).split()):
             raise
@@ -224,8 +272,10 @@ def upgrade(nodes: harness.Bed, logged: Log, created: float) -> None:
     nodes.ssh("core", f'{psql} "{OBSTACLE}"')
     expect_failure(nodes, logged, created, "executor_backend", *to_new)
     nodes.ssh("core", f'{psql} "{OBSTACLE.replace("ADD", "DROP").replace(" text", "")}"')
-    harness.say(f"upgrade.yml to {NEW}, whose server cannot start")
-    broken = json.dumps({"mlflow_server_environment": {"MLFLOW_WORKERS": "zero"}})
+    harness.say(f"upgrade.yml to {NEW}, whose second server cannot start")
+    broken = json.dumps(
+        {"mlflow_server_environment": "{{ {'MLFLOW_WORKERS': 'zero'} if inventory_hostname == 'second' else {} }}"}
+    )
     expect_failure(nodes, logged, created, "died at its start", *to_new, "-e", broken)
     harness.say(f"upgrade.yml to {NEW}")
     harness.playbook("playbooks/upgrade.yml", nodes.inventory, *to_new)
@@ -250,10 +300,69 @@ def expect_failure(nodes: harness.Bed, logged: Log, created: float, reason: str,
 
 
 def expect_version(nodes: harness.Bed, wanted: str) -> None:
-    """Which MLflow serves, as it says itself."""
-    found = tracking.Client.of(nodes.client()).call("GET", "/version").decode().strip()
-    if found != wanted:
-        raise harness.BenchError(f"MLflow {found} serves instead of {wanted}.")
+    """Which MLflow serves on each server, as it says itself."""
+    for server in GROUPS["mlflow"]:
+        address = f"http://{nodes.address(server)}:5000"
+        found = tracking.Client.of({**nodes.client(), "MLFLOW_TRACKING_URI": address}).call("GET", "/version").decode()
+        if found.strip() != wanted:
+            raise harness.BenchError(f"MLflow {found.strip()} serves on {server} instead of {wanted}.")
+
+
+def remove_for_good(nodes: harness.Bed, logged: Log) -> None:
+    """gc.yml waits for the backup that is being made, then removes what was deleted; then it has nothing to do."""
+    client = tracking.Client.of(nodes.client())
+    run, (_when, path, _digest) = next(iter(logged.acknowledged.items()))
+    client.post("runs/delete", {"run_id": run})
+    places = [f"/api/2.0/mlflow/runs/get?run_id={run}", f"/api/2.0/mlflow-artifacts/artifacts/{path}"]
+    at_once = ("playbooks/gc.yml", nodes.inventory, "-e", "mlflow_server_gc_older_than_days=0")
+    harness.say("gc.yml while a backup is made, for which it has to wait")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with slow_backup(nodes):
+            removing = pool.submit(harness.playbook, *at_once)
+            state = "systemctl show --property ActiveState --value"
+            nodes.ssh("vault", f"until [ $({state} mlops-backup-hold) = activating ]; do sleep 0.1; done; sleep 3")
+            nodes.ssh("vault", f"[ $({state} mlops-backup) = activating ]")
+            for place in places:
+                # The server closes connections that are idle for some seconds.
+                tracking.Client.of(nodes.client()).call("GET", place)
+            if removing.done():
+                raise harness.BenchError(f"gc.yml did not wait for the backup:\n{removing.result()}")
+        removing.result()
+    nodes.ssh("vault", f"zgrep -q {path.rpartition('/')[0]} {SETS}/{newest(nodes)}/artifacts.jsonl")
+    for place in places:
+        try:
+            tracking.Client.of(nodes.client()).call("GET", place)
+        except harness.BenchError as failure:
+            if "MLflow answered" not in str(failure):
+                raise
+            continue
+        raise harness.BenchError(f"gc.yml left {place}.")
+    harness.say("gc.yml again, which may change nothing")
+    expect_unchanged(harness.playbook(*at_once))
+
+
+@contextlib.contextmanager
+def slow_backup(nodes: harness.Bed):
+    """A backup by the timer's service, which goes on as long as the context lasts: it waits for a locked table."""
+    psql = "cd / && runuser -u postgres -- psql --quiet mlflow --command"
+    nodes.ssh("core", f"{psql} 'CREATE TABLE obstacle ()'")
+    nodes.ssh(
+        "core", f"systemd-run --quiet {psql.partition('&& ')[2]} 'BEGIN; LOCK TABLE obstacle; SELECT pg_sleep(300)'"
+    )
+    nodes.ssh(
+        "core",
+        f"until {psql} 'BEGIN; LOCK TABLE obstacle NOWAIT' 2>&1 | grep -q 'could not obtain'; do sleep 0.1; done",
+    )
+    nodes.ssh("vault", f"systemctl start --no-block mlops-backup; until ls -d {SETS}/.partial-*; do sleep 0.1; done")
+    try:
+        yield
+    finally:
+        sessions = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE obstacle; %'"
+        )
+        nodes.ssh("core", f'{psql} "{sessions}"')
+    nodes.ssh("vault", "while systemctl is-active mlops-backup | grep -q activating; do sleep 0.1; done")
+    nodes.ssh("core", f"{psql} 'DROP TABLE obstacle'")
 
 
 def expect_unchanged(output: str) -> None:

@@ -11,9 +11,11 @@ import dataclasses
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 CLONE = pathlib.Path(__file__).resolve().parent.parent
@@ -29,15 +31,18 @@ TESTBEDS = (
     *("itest", "itest-archive", "itest-backup", "itest-host", "itest-restore"),
     *("bench-recovery", "molecule", "test"),
 )
+# Folders of integration tests that share no machine with those of the other lane; each lane takes about as long.
+LANES = (("archive", "backup", "restore"), ("backup_store", "host", "mlflow", "nodes", "s3", "site"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A named part of the suite: commands that run one after another."""
+    """A named part of the suite: commands that run one after another, or all at the same time."""
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     needs_nodes: bool = False
+    side_by_side: bool = False
 
 
 STAGES = (
@@ -53,7 +58,12 @@ STAGES = (
     Stage("unit", (("pytest", "--quiet", "-n", "auto", "--cov", "--cov-report=term-missing", "tests/unit"),)),
     Stage("sanity", ((PYTHON, "tests/sanity.py"),)),
     Stage("package", ((PYTHON, "tests/package.py"),)),
-    Stage("integration", (("pytest", "--quiet", "tests/integration"),), needs_nodes=True),
+    Stage(
+        "integration",
+        tuple(("pytest", "--quiet", *(f"tests/integration/{folder}" for folder in lane)) for lane in LANES),
+        needs_nodes=True,
+        side_by_side=True,
+    ),
     Stage("molecule", (("molecule", "test", "--all", "--report"),), needs_nodes=True),
     Stage("demo", ((PYTHON, "tests/acceptance.py"),), needs_nodes=True),
     Stage("recovery", ((PYTHON, "tests/recovery.py"),), needs_nodes=True),
@@ -100,7 +110,8 @@ def run_stages(stages: list[Stage]) -> str:
         began = time.monotonic()
         log = LOGS / f"{stage.name}.log"
         with log.open("wb") as stream:
-            failed = next((command for command in stage.commands if run_command(command, stream, stage.name)), None)
+            groups = [stage.commands] if stage.side_by_side else [(command,) for command in stage.commands]
+            failed = next(filter(None, (run_commands(group, stream, stage.name) for group in groups)), None)
         if failed:
             print(f"{stage.name:12} FAILED   {time.monotonic() - began:6.1f} s   {' '.join(failed)}")
             print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]))
@@ -124,22 +135,42 @@ def count(stages: list[Stage], outcome: str) -> int:
     return total
 
 
-def run_command(command: tuple[str, ...], stream, stage: str) -> int:
-    """Run one command of a stage in a process group of its own, and leave none of its processes behind."""
-    stream.write(f"$ {' '.join(command)}\n".encode())
-    stream.flush()
-    process = subprocess.Popen(
-        command, cwd=CLONE, env=environment(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, process_group=0
-    )
+def run_commands(commands: tuple[tuple[str, ...], ...], stream, stage: str) -> tuple[str, ...] | None:
+    """Run commands side by side, each in a process group of its own, and leave none of their processes behind.
+
+    Returns one that failed, if any did; its output comes last.
+    """
+    with contextlib.ExitStack() as stack:
+        running = []
+        for command in commands:
+            own = stream if len(commands) == 1 else stack.enter_context(tempfile.TemporaryFile())
+            own.write(f"$ {' '.join(command)}\n".encode())
+            own.flush()
+            process = subprocess.Popen(
+                command, cwd=CLONE, env=environment(), stdin=subprocess.DEVNULL, stdout=own, stderr=own, process_group=0
+            )
+            stack.callback(end_group, process)
+            running.append((command, process, own))
+        wait([process for _command, process, _own in running], stage)
+        running.sort(key=lambda one: one[1].returncode != 0)
+        for _command, _process, own in running:
+            if own is not stream:
+                own.seek(0)
+                shutil.copyfileobj(own, stream)
+        command, process, _own = running[-1]
+        return command if process.returncode else None
+
+
+def wait(processes: list[subprocess.Popen], stage: str) -> None:
+    """Wait until all have ended, and say every minute that the stage goes on."""
     began = time.monotonic()
-    try:
+    for process in processes:
         while True:
             try:
-                return process.wait(60)
+                process.wait(60)
+                break
             except subprocess.TimeoutExpired:
                 print(f"{stage:12} runs     {time.monotonic() - began:6.0f} s", flush=True)
-    finally:
-        end_group(process)
 
 
 def end_group(process: subprocess.Popen) -> None:

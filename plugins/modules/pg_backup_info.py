@@ -79,7 +79,10 @@ options:
     description: How small the newest complete set may be, such as V(500K), or a number of bytes.
     type: str
   minimum_redundancy:
-    description: How many complete sets there must be.
+    description:
+      - How many complete sets there must be.
+      - Where the folder has a file C(.since), as the role P(mlops.stack.backup#role) writes it, no more are wanted than
+        times O(max_age) went by since that was written.
     type: int
     default: 2
   retention:

@@ -61,20 +61,6 @@ options:
     description:
       - A file on the host with the certificates of the authorities to trust, in place of the system's own bundle.
     type: path
-  proxies:
-    description:
-      - The proxies that downloads go through.
-    type: dict
-    suboptions:
-      http:
-        description: The proxy for C(http) URLs. It may carry a user and a password.
-        type: str
-      https:
-        description: The proxy for C(https) URLs. It may carry a user and a password.
-        type: str
-      no_proxy:
-        description: Names and networks that are reached directly, separated by commas.
-        type: str
   warm_imports:
     description:
       - Names of Python modules that are imported once when the environment has been installed. This proves that it
@@ -89,6 +75,7 @@ options:
     default: 600
 extends_documentation_fragment:
   - mlops.stack.attributes.full
+  - mlops.stack.proxies
 attributes:
   check_mode:
     details:

@@ -54,17 +54,6 @@ options:
     description:
       - The proxies to ask through. What is not named here is taken from the environment (C(http_proxy),
         C(https_proxy) and C(no_proxy)).
-    type: dict
-    suboptions:
-      http:
-        description: The proxy for C(http) URLs. It may carry a user and a password.
-        type: str
-      https:
-        description: The proxy for C(https) URLs. It may carry a user and a password.
-        type: str
-      no_proxy:
-        description: Names and networks that are reached directly, separated by commas.
-        type: str
   timeout:
     description:
       - How long to wait for the answers, in seconds, for all of them together.
@@ -72,6 +61,7 @@ options:
     default: 10
 extends_documentation_fragment:
   - mlops.stack.attributes.info
+  - mlops.stack.proxies
 author:
   - The mlops.stack authors (@mlops-stack)
 """

@@ -44,8 +44,10 @@ options:
         description:
           - Whether the unit runs. A service of C(Type=oneshot) without C(RemainAfterExit) does not go on running, so
             that V(started) runs it on every call.
+          - V(loaded) leaves it as it is. systemd reads its file again where that changed, so that whatever starts it
+            next, such as a timer, starts what the file says by then.
         type: str
-        choices: [started, stopped]
+        choices: [started, stopped, loaded]
         default: started
       restart_on:
         description:
@@ -239,7 +241,7 @@ HEALTH = dict(
 UNIT = dict(
     name=dict(type="str", required=True),
     enabled=dict(type="bool"),
-    state=dict(type="str", choices=["started", "stopped"], default="started"),
+    state=dict(type="str", choices=["started", "stopped", "loaded"], default="started"),
     restart_on=dict(type="list", elements="path", default=[]),
     reload_on=dict(type="list", elements="path", default=[]),
     health=dict(

@@ -63,10 +63,14 @@ class Goal:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A figure: what was measured of the collection, and the floor beside it, in the same unit."""
+    """A figure: what was measured of the collection, and the floor beside it, in the same unit.
+
+    ``spread``: the lowest and the highest ratio of any one round, where rounds were compared.
+    """
 
     value: float
     floor: float
+    spread: tuple[float, float] | None = None
 
     @property
     def ratio(self) -> float:
@@ -84,6 +88,12 @@ def say_rounds(what: str, values: list[float], unit: str = "s") -> float:
     median = statistics.median(values)
     say(f"{what}: median {median:.2f} {unit} of {', '.join(f'{value:.2f}' for value in values)}")
     return median
+
+
+def compared(value: tuple[str, list[float]], floor: tuple[str, list[float]], unit: str) -> Measured:
+    """Say what the rounds of both sides gave, and return the medians with the spread of the rounds' ratios."""
+    ratios = [one / other for one, other in zip(value[1], floor[1], strict=True)]
+    return Measured(say_rounds(*value, unit), say_rounds(*floor, unit), (min(ratios), max(ratios)))
 
 
 def alternate(rounds: int, first, second) -> tuple[list, list]:

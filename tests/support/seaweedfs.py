@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A real SeaweedFS on loopback, for the tests that need a store."""
+"""A real SeaweedFS on loopback, or on an address that nodes reach, for the tests that need a store."""
 
 from __future__ import annotations
 
@@ -48,27 +48,59 @@ def weed_program():
     return found
 
 
-def free_ports(count):
+def no_delete_policy(name, identity, prefix):
+    """What a backup's key may do, for an identity whose own actions are none.
+
+    SeaweedFS's action Write also allows to delete, to switch versioning off and to set a lifecycle.
+    """
+    principal = {"AWS": [f"arn:aws:iam::000000000000:user/{identity}"]}
+    objects = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    listing = ["s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetBucketLocation"]
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "Objects",
+                    "Effect": "Allow",
+                    "Principal": principal,
+                    "Action": objects,
+                    "Resource": [f"arn:aws:s3:::{name}/{prefix}/*"],
+                },
+                {
+                    "Sid": "Listing",
+                    "Effect": "Allow",
+                    "Principal": principal,
+                    "Action": listing,
+                    "Resource": [f"arn:aws:s3:::{name}"],
+                },
+            ],
+        }
+    )
+
+
+def free_ports(count, address):
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _port in range(count)]
         for item in sockets:
-            item.bind(("127.0.0.1", 0))
+            item.bind((address, 0))
         return [item.getsockname()[1] for item in sockets]
 
 
 class Weed:
     """Master, volume, filer and S3 of SeaweedFS in one process."""
 
-    def __init__(self, folder, identities=None, volumes=500, volume_size_mb=32):
+    def __init__(self, folder, identities=None, volumes=500, volume_size_mb=32, address="127.0.0.1"):
         self.folder = pathlib.Path(folder)
         self.identities = IDENTITIES if identities is None else identities
         self.volumes = volumes
         self.volume_size_mb = volume_size_mb
-        self.ports = free_ports(8)
+        self.address = address
+        self.ports = free_ports(8, address)
         self.process = None
         self.revoked = set()
-        self.url = f"http://127.0.0.1:{self.ports[6]}"
-        self.filer_url = f"http://127.0.0.1:{self.ports[4]}"
+        self.url = f"http://{address}:{self.ports[6]}"
+        self.filer_url = f"http://{address}:{self.ports[4]}"
 
     def write_identities(self):
         """Write the file with the S3 keys."""
@@ -91,8 +123,8 @@ class Weed:
             weed_program(),
             "server",
             f"-dir={self.folder}",
-            "-ip=127.0.0.1",
-            "-ip.bind=127.0.0.1",
+            f"-ip={self.address}",
+            f"-ip.bind={self.address}",
             f"-master.port={master}",
             f"-master.port.grpc={master_grpc}",
             "-master.telemetry=false",
@@ -131,7 +163,7 @@ class Weed:
         pytest.fail(f"SeaweedFS did not become ready:\n{tail}", pytrace=False)
 
     def _request(self, port, method, path):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection(self.address, port, timeout=10)
         with contextlib.closing(connection):
             connection.request(method, path)
             return connection.getresponse().status

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The mlops.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command that a timer starts: python -m …backup.command {run,info,expire} --config FILE."""
+"""The command that a timer starts: python -m …backup.command {run,info,expire,hold} --config FILE."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import subprocess
 import sys
 import time
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import info, names, options, settings
+from ansible_collections.mlops.stack.plugins.module_utils.backup import info, names, options, results, settings
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.hold import hold
 from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import utc_now
 from ansible_collections.mlops.stack.plugins.module_utils.backup.run import Run
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import end_cleanly_on_signals
@@ -41,9 +42,10 @@ def main(argv=None, runner=Run, gather=info.gather, out=None, err=None) -> int:
     """Run the command: its exit status."""
     out, err = out or sys.stdout, err or sys.stderr
     parser = argparse.ArgumentParser(prog="mlops-stack-backup", description="Back up MLflow's databases and artifacts.")
-    parser.add_argument("action", choices=["run", "info", "expire"])
+    parser.add_argument("action", choices=["run", "info", "expire", "hold"])
     parser.add_argument("--config", default="/etc/mlops-stack/backup.json", help="JSON file with the options")
     parser.add_argument("--check", action="store_true", help="only say what would be done")
+    parser.add_argument("--json", action="store_true", help="write the whole result, not a line")
     arguments = parser.parse_args(argv)
     end_cleanly_on_signals()
 
@@ -59,8 +61,11 @@ def main(argv=None, runner=Run, gather=info.gather, out=None, err=None) -> int:
         say(error.message)
         return FAILED
     if arguments.action == "info":
-        return tell(params, arguments.check, say, out, gather)
+        return tell(params, arguments, say, out, gather)
     try:
+        if arguments.action == "hold":
+            hold(runner(settings.settings({**params, "state": "present"}), say), say)
+            return OK
         # The timer is to make a set whenever it is due; max_age is how old the newest one may become.
         state = "expired" if arguments.action == "expire" else "present"
         result = runner(settings.settings({**params, "state": state, "max_age": None}), say)(arguments.check)
@@ -68,31 +73,31 @@ def main(argv=None, runner=Run, gather=info.gather, out=None, err=None) -> int:
         say(error.message)
         if error.stderr_tail:
             say(error.stderr_tail)
-        if not arguments.check:
+        if not arguments.check and arguments.action != "hold":
             write_metrics(params, say, gather)
             call_hook(params, last_of(params, error), say)
         return BUSY if error.phase == "lock" else FAILED
-    out.write(json.dumps(result, indent=1) + "\n")
+    out.write((json.dumps(result, indent=1) if arguments.json else results.sentence(result)) + "\n")
     if not arguments.check:
         write_metrics(params, say, gather)
     return OK
 
 
-def tell(params: dict, check: bool, say, out, gather) -> int:
+def tell(params: dict, arguments, say, out, gather) -> int:
     """Show what there is; that it is not enough is told as a failed backup is."""
     try:
         told = gather(settings.sets(params), utc_now())
     except BackupError as error:
         say(error.message)
         return FAILED
-    out.write(json.dumps(told, indent=1) + "\n")
-    if not check:
+    out.write((json.dumps(told, indent=1) if arguments.json else info.sentence(told)) + "\n")
+    if not arguments.check:
         write_metrics(params, say, lambda *_arguments: told)
     if told["healthy"]:
         return OK
     for problem in told["problems"]:
         say(problem)
-    if not check:
+    if not arguments.check:
         error = BackupError(" ".join(told["problems"]), "info")
         call_hook(params, {"label": told["latest"], "ok": False, "error": error.result()}, say)
     return FAILED

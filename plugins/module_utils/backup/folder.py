@@ -38,6 +38,15 @@ class Found:
         return names.parse_time(self.manifest["created"]) if self.manifest else None
 
 
+def since(dest) -> datetime.datetime | None:
+    """When backups were set up in the folder, where whoever did it left a mark."""
+    try:
+        written = pathlib.Path(dest, names.SINCE).stat().st_mtime
+    except OSError:
+        return None
+    return datetime.datetime.fromtimestamp(written, datetime.timezone.utc)
+
+
 def list_sets(dest) -> list[Found]:
     """All that looks like a set in the folder, complete or not, by label; none where there is no such folder."""
     dest = pathlib.Path(dest)

@@ -59,7 +59,7 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
     running = locks.is_held(dest / names.LOCK)
     progress, last = read_json(dest / names.PROGRESS), read_json(dest / names.LAST)
     listed = merge(here, there, sets, now)
-    problems += judge(listed, sets, now, last, bool(unread))
+    problems += judge(listed, sets, now, last, bool(unread), folder.since(dest))
     if not running and orphans:
         problems.append(f"A backup was interrupted and left {orphans[0]} in {dest}; the next one removes it.")
     newest = max((one for one in listed if one["complete"]), key=lambda one: one["created"], default=None)
@@ -137,13 +137,39 @@ def _told(data: dict) -> dict:
     }
 
 
-def judge(listed, sets, now, last, unread: bool) -> list[str]:
-    """Why the sets are not enough, one sentence each; none where they are. ``unread``: the store was not read."""
+def due(sets, now, since: datetime.datetime | None) -> int:
+    """How many complete sets have to be there by now: one more whenever ``max_age`` went by since the first was due.
+
+    ``since``: when backups were set up, None where that is not known.
+    """
+    if since is None or not sets.max_age:
+        return sets.minimum_redundancy
+    return min(sets.minimum_redundancy, int((now - since).total_seconds() // sets.max_age))
+
+
+def judge(listed, sets, now, last, unread: bool, since=None) -> list[str]:
+    """Why the sets are not enough, one sentence each; none where they are.
+
+    ``unread``: the store was not read; ``since``: when backups were set up.
+    """
     found = [f"The set {one['label']} is damaged: {one['problems'][0]}." for one in listed if one["problems"]]
     complete = [one for one in listed if one["complete"]]
-    if not complete:
-        return [*found, "There is no complete set."]
-    newest = max(complete, key=lambda one: one["created"])
+    wanted = due(sets, now, since)
+    if complete:
+        found += judge_newest(max(complete, key=lambda one: one["created"]), sets, now, unread)
+        if len(complete) < wanted:
+            found.append(f"Complete sets: {len(complete)}; minimum_redundancy wants {sets.minimum_redundancy}.")
+    elif wanted > 0:
+        found.append("There is no complete set.")
+    if last and not last.get("ok"):
+        why = (last.get("error") or {}).get("msg", "its end was not written down")
+        found.append(f"The last backup, {last.get('label')}, failed: {why}")
+    return found
+
+
+def judge_newest(newest, sets, now, unread: bool) -> list[str]:
+    """Why the newest complete set is not enough."""
+    found = []
     age = now - names.parse_time(newest["created"])
     if sets.max_age is not None and age > datetime.timedelta(seconds=sets.max_age):
         hours = age.total_seconds() / 3600
@@ -155,16 +181,19 @@ def judge(listed, sets, now, last, unread: bool) -> list[str]:
         found.append(f"The set {newest['label']} is from the future: check the clocks.")
     if sets.min_size is not None and newest["bytes"] < sets.min_size:
         found.append(f"The set {newest['label']} has {newest['bytes']} bytes; min_size is {sets.min_size}.")
-    if len(complete) < sets.minimum_redundancy:
-        found.append(f"Complete sets: {len(complete)}; minimum_redundancy wants {sets.minimum_redundancy}.")
     if newest["verified"].get("level") == "none":
         found.append(f"The set {newest['label']} was never read back: verify is none.")
     if sets.s3 is not None and not unread and "s3" not in newest["locations"]:
         found.append(f"The newest set, {newest['label']}, is not in the store.")
-    if last and not last.get("ok"):
-        why = (last.get("error") or {}).get("msg", "its end was not written down")
-        found.append(f"The last backup, {last.get('label')}, failed: {why}")
     return found
+
+
+def sentence(told: dict) -> str:
+    """What gather() tells, in a line."""
+    count = sum(one["complete"] for one in told["sets"])
+    newest = next((one for one in told["sets"] if one["label"] == told["latest"]), None)
+    of = f", the newest, {newest['label']}, of {newest['created']}" if newest else ""
+    return f"Backups are {'healthy' if told['healthy'] else 'not healthy'}: {count} complete sets{of}."
 
 
 def metrics(told: dict, now: float) -> str:

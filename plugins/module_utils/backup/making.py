@@ -53,6 +53,8 @@ class Making:
         self.warnings: list[str] = []
         self.taken = None
         self.globals_done = False
+        # By path in the set: size and sha256.
+        self.files: dict[str, tuple[int, str]] = {}
 
     def __call__(self, earlier) -> dict:
         """The manifest of the written set. ``earlier`` are the sets that are there."""
@@ -64,10 +66,10 @@ class Making:
         (self.partial / names.DATABASES).mkdir(mode=0o700)
         with dump.passfile(settings.login.password) as passfile, Together(WORKERS, self._tick) as together:
             environment = dump.environment(settings.login, passfile)
-            with self.progress.phase("dump", unit="bytes"):
-                databases = [self._dump(name, together, environment) for name in settings.databases]
+            databases = [self._database(name, together, environment) for name in settings.databases]
             self._secrets()
-            files = self._read(databases, together)
+            with self.progress.phase("read"):
+                files = self._settle(together)
         dumped = sum(item["size"] for item in files if item["path"].startswith(names.DATABASES))
         plan.check_size(dumped, settings.sets.min_size)
         data = self._manifest(databases, files, self._artifacts(files))
@@ -96,27 +98,38 @@ class Making:
         free = space.f_bavail * space.f_frsize
         plan.check_space(needed, free, len(settings.databases), space.f_favail, self.partial.parent)
 
-    def _dump(self, name: str, together: Together, environment: dict) -> dict:
-        """Dump one database, and meanwhile read in the same snapshot what the manifest says of it."""
-        settings, target = self.settings, self.partial / names.database_folder(name)
+    def _database(self, name: str, together: Together, environment: dict) -> dict:
+        """Dump one database, read back what was written, and say what the manifest says of it."""
+        settings = self.settings
         with self.server.snapshot(name, settings.lock_timeout) as snapshot, self._cancelling(snapshot):
             if self.taken is None:
                 self.taken = snapshot.taken
-            argv = dump.dump_argv(
-                self.tool,
-                dump.connection_string(name, KEEPALIVE),
-                target,
-                jobs=settings.jobs,
-                compress=self.compress_option,
-                snapshot=snapshot.exported,
-                lock_timeout=settings.lock_timeout,
-            )
-            work = [together.submit(lambda: self._done(together.call(argv, settings.timeout, environment), name))]
-            if not self.globals_done:
-                self.globals_done = True
-                work.append(together.submit(self._globals, name, together, environment))
-            work.append(together.submit(snapshot.everything))
-            facts = together.wait(work)[-1]
+            with self.progress.phase("dump", unit="bytes"):
+                facts = self._dump(name, snapshot, together, environment)
+            with self.progress.phase("read"):
+                # In the same snapshot; the server counts while this host reads, so that neither waits for the other.
+                work = [together.submit(snapshot.counts), *self._read(name, together)]
+                facts["tables"] = together.wait(work)[0]
+        return facts
+
+    def _dump(self, name: str, snapshot, together: Together, environment: dict) -> dict:
+        """Dump one database, and meanwhile read in the same snapshot what the manifest says of it."""
+        settings = self.settings
+        argv = dump.dump_argv(
+            self.tool,
+            dump.connection_string(name, KEEPALIVE),
+            self.partial / names.database_folder(name),
+            jobs=settings.jobs,
+            compress=self.compress_option,
+            snapshot=snapshot.exported,
+            lock_timeout=settings.lock_timeout,
+        )
+        work = [together.submit(lambda: self._done(together.call(argv, settings.timeout, environment), name))]
+        if not self.globals_done:
+            self.globals_done = True
+            work.append(together.submit(self._globals, name, together, environment))
+        work.append(together.submit(snapshot.facts))
+        facts = together.wait(work)[-1]
         facts["dump"] = {
             "format": "directory",
             "compress": self.compress,
@@ -160,22 +173,26 @@ class Making:
             found = {name: read_secret(f"secret_files.{name}", path) for name, path in sorted(wanted.items())}
             manifest.write_json(self.partial / names.SECRETS, found)
 
-    def _read(self, databases, together) -> list[dict]:
-        """Put all on disk, then decompress every archive and hash every file, side by side: the manifest's files."""
-        settings = self.settings
-        reading = []
-        with self.progress.phase("read"):
-            paths = folder.files_below(self.partial)
-            if settings.verify != "none":
-                argvs = {
-                    facts["name"]: verify.read_argv(self.tool.path("pg_restore"), self.partial / facts["dump"]["path"])
-                    for facts in databases
-                }
-                reading = [together.submit(self._read_one, name, argv, together) for name, argv in argvs.items()]
-            hashing = [together.submit(verify.settle, path) for path in paths]
-            found = together.wait([*reading, *hashing])[len(reading) :]
-        relative = [str(path.relative_to(self.partial)) for path in paths]
-        return [verify.entry(name, one) for name, one in zip(relative, found, strict=True)]
+    def _read(self, name, together) -> list:
+        """Put a database's dump on disk, decompress the archive and hash each file, side by side: what is under way."""
+        target = self.partial / names.database_folder(name)
+        work = [together.submit(self._hash, path) for path in folder.files_below(target)]
+        if self.settings.verify != "none":
+            argv = verify.read_argv(self.tool.path("pg_restore"), target)
+            work.insert(0, together.submit(self._read_one, name, argv, together))
+        return work
+
+    def _hash(self, path) -> None:
+        """Put a file on disk, and read what the manifest says of it."""
+        self.files[str(path.relative_to(self.partial))] = verify.settle(path)
+
+    def _settle(self, together) -> list[dict]:
+        """The same for the files that are no database's: the manifest's files."""
+        paths = [
+            path for path in folder.files_below(self.partial) if str(path.relative_to(self.partial)) not in self.files
+        ]
+        together.wait([together.submit(self._hash, path) for path in paths])
+        return [verify.entry(name, found) for name, found in sorted(self.files.items())]
 
     def _read_one(self, name, argv, together):
         result = together.call(argv, self.settings.timeout)

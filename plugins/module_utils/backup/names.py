@@ -20,6 +20,8 @@ ARTIFACTS = "artifacts"
 LOCK = ".lock"
 PROGRESS = "progress.json"
 LAST = "last.json"
+# Its time is when backups were set up here.
+SINCE = ".since"
 PARTIAL_PREFIX = ".partial-"
 # A set that is on its way out: it lost its place among the sets before its files went.
 REMOVED_PREFIX = ".removed-"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import folder, manifest
+from ansible_collections.mlops.stack.plugins.module_utils.backup import folder, manifest, plan
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -47,3 +47,20 @@ def diff(before: list[str], made: str | None, gone: list[str]) -> dict:
     if made is not None and made not in after:
         after.append(made)
     return {"before": {"sets": before}, "after": {"sets": after}}
+
+
+def sentence(result: dict) -> str:
+    """What became of a call, in a line."""
+    gone = f" Expired: {', '.join(result['expired'])}." if result["expired"] else ""
+    made = result.get("set")
+    if result["action"] == plan.BACKUP:
+        artifacts = made["artifacts"]
+        count = f" and {artifacts['objects']} artifacts" if artifacts else ""
+        seconds = sum(result["seconds"].values())
+        return (
+            f"Made the set {made['label']} with {made['rows']} rows ({made['bytes'] / 2**20:.1f} MiB){count} in "
+            f"{seconds:.1f} seconds.{gone}"
+        )
+    if result["action"] == plan.UPLOAD:
+        return f"Uploaded the set {made['label']}.{gone}"
+    return gone.strip() or "There was nothing to do."

@@ -86,6 +86,15 @@ class Run:
         except OSError as error:
             raise failed_write(error, self.dest) from error
 
+    @contextlib.contextmanager
+    def alone(self):
+        """Hold off every backup and restore in this folder and this store while the context lasts.
+
+        Yields a function that raises BackupError when others may have begun all the same.
+        """
+        with self._explained(), self._locked("holding backups off"), self._leased() as store:
+            yield store.check
+
     # What is asked for
 
     def present(self, check_mode: bool) -> None:
@@ -174,10 +183,10 @@ class Run:
         return server.identity(self.settings.allow_replica, self.settings.databases[0])
 
     @contextlib.contextmanager
-    def _locked(self):
-        """Nobody else works in the folder."""
+    def _locked(self, what=None):
+        """Nobody else works in the folder; ``what`` tells others what is done here."""
         folder.prepare(self.dest)
-        who = f"{socket.gethostname()}, state={self.settings.state}"
+        who = f"{socket.gethostname()}, {what or 'state=' + self.settings.state}"
         with locks.held(self.dest, who, names.format_time(self.now()), self.settings.lock_timeout):
             yield
 

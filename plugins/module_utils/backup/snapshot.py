@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import DriverError, Login, query, reading
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 # Written for all versions: a column that a version lacks is read through a JSON object of the row.
 DATABASE = """
@@ -35,6 +36,7 @@ WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') 
 ORDER BY 1, 2
 """
 ALEMBIC = "alembic_version"
+LOCK_TIMEOUT = "lock timeout"
 # Nothing but ourselves may end the snapshot's transaction while pg_dump reads in it, and no row may be hidden.
 SESSION = """
 SELECT set_config(name, CASE name WHEN 'row_security' THEN 'off' WHEN 'lock_timeout' THEN %s ELSE '0' END, true)
@@ -78,15 +80,18 @@ class Snapshot:
         with contextlib.suppress(DriverError):
             self.connection.cancel()
 
-    def everything(self) -> dict:
-        """What the manifest says of the database but for its dump; the biggest tables are counted first."""
-        facts = self.facts()
+    def counts(self) -> dict[str, int]:
+        """The rows of each table; the biggest ones are counted first."""
         tables = sorted(self.tables(), key=lambda table: (-table.bytes, table.name))
         counts = {table.name: self.count(table) for table in tables}
-        return {**facts, "tables": dict(sorted(counts.items()))}
+        return dict(sorted(counts.items()))
 
     def facts(self) -> dict:
-        """What the manifest says of the database, but for its rows and its dump."""
+        """What the manifest says of the database, but for its rows and its dump.
+
+        From here on no table is rewritten or dropped until the snapshot ends, so that all can be counted.
+        """
+        self._hold(self.tables())
         with reading(f"The database {self.database}", self.login):
             name, encoding, collate, ctype, provider, locale, owner, size, default_acl = self._query(
                 DATABASE, (self.database,)
@@ -108,6 +113,23 @@ class Snapshot:
                 ],
                 "acl": grants,
             }
+
+    def _hold(self, tables):
+        names = ", ".join(f"ONLY {table.quoted}" for table in tables)
+        if not names:
+            return
+        with reading(f"The database {self.database}", self.login), self.connection.cursor() as cursor:
+            try:
+                cursor.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
+            except DriverError as error:
+                if LOCK_TIMEOUT not in str(error):
+                    raise
+                raise BackupError(
+                    f"A table of {self.database} at {self.login.where} was locked by another session for longer than "
+                    "lock_timeout; end that session, or repeat later.",
+                    "dump",
+                    stderr_tail=str(error).strip(),
+                ) from error
 
     def _query(self, text, values=None):
         return query(self.connection, text, values)

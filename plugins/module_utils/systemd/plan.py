@@ -67,8 +67,8 @@ def check_units(units):
 
 def check_health(name, unit):
     """A health check that can be made."""
-    if unit["state"] == "stopped":
-        raise Invalid("units gives %s a health check, and wants it stopped; drop one of the two." % name)
+    if unit["state"] != "started":
+        raise Invalid("units gives %s a health check, and wants it %s; drop one of the two." % (name, unit["state"]))
     url, tcp = unit["health"].get("url"), unit["health"].get("tcp")
     if url and not re.match(r"https?://[^/\s]+(/\S*)?$", url):
         raise Invalid("health.url of %s must be a URL such as http://127.0.0.1:5000/health; it is %s." % (name, url))
@@ -152,6 +152,8 @@ def enablement(unit, state):
 def activation(unit, state, times, force=False):
     """Return (action, reason): what has to be done so that the unit runs, with its files as they are now."""
     active = is_active(state)
+    if unit["state"] == "loaded":
+        return None, None
     if unit["state"] == "stopped":
         if active or state.get("ActiveState") == "activating":
             return "stop", "it runs"

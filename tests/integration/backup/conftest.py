@@ -122,9 +122,8 @@ class Host:
     def start(self, action="run", prefix="", **given):
         """Start the command with these options; it goes on meanwhile. The path of what it leaves."""
         place = self.place(**given)
-        command = (
-            f"{prefix} {COMMAND} {action} --config {place}/config >{place}/out 2>{place}/err & echo $! >{place}/pid"
-        )
+        asked = f"{prefix} {COMMAND} {action} --json --config {place}/config"
+        command = f"{asked} >{place}/out 2>{place}/err & echo $! >{place}/pid"
         self.shell(f"setsid bash -c '{command}; wait $!; echo $? >{place}/status' >/dev/null 2>&1 </dev/null &")
         return place
 

@@ -112,6 +112,26 @@ def test_two_at_once(host, first):
     assert len(host.labels) == 3
 
 
+@pytest.mark.fault(57)
+def test_what_removes_artifacts_waits_for_a_backup_and_the_next_backup_for_it(host, first):
+    """What playbooks/gc.yml does around ``mlflow gc``; tests/recovery.py runs that playbook."""
+    host.hold_table("big", "big")
+    place = host.start(**SLOWLY)
+    host.until(f"ls -d {SETS}/.partial-*")
+    assert host.run("hold", lock_timeout=0).status == 75
+    holding = host.start("hold", lock_timeout=60)
+    # Not before the backup that runs has ended.
+    host.shell(f"sleep 1; ! grep 'held off' {holding}/err")
+    host.release_table()
+    assert host.end(place).status == 0
+    host.until(f"grep 'held off' {holding}/err")
+    refused = host.run(lock_timeout=0)
+    assert refused.status == 75
+    assert "holding backups off" in refused.err
+    host.shell(f"kill $(cat {holding}/pid)")
+    assert host.end(holding).status == 0
+
+
 @pytest.mark.parametrize(
     ("mount", "meanwhile", "message"),
     [

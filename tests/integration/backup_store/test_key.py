@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import json
 import threading
 
 import pytest
@@ -17,38 +16,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.lease import Lease
 from botocore.exceptions import ClientError
-from seaweedfs import IDENTITIES, running
-
-
-def policy(name, identity, prefix):
-    """What a backup's key may do, for an identity whose own actions are none.
-
-    SeaweedFS's action Write also allows to delete, to switch versioning off and to set a lifecycle.
-    """
-    principal = {"AWS": [f"arn:aws:iam::000000000000:user/{identity}"]}
-    objects = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-    listing = ["s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetBucketLocation"]
-    return json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": "Objects",
-                    "Effect": "Allow",
-                    "Principal": principal,
-                    "Action": objects,
-                    "Resource": [f"arn:aws:s3:::{name}/{prefix}/*"],
-                },
-                {
-                    "Sid": "Listing",
-                    "Effect": "Allow",
-                    "Principal": principal,
-                    "Action": listing,
-                    "Resource": [f"arn:aws:s3:::{name}"],
-                },
-            ],
-        }
-    )
+from seaweedfs import IDENTITIES, no_delete_policy, running
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +31,7 @@ def guarded(weed, make_bucket):
     name = make_bucket(weed)
     admin = weed.client()
     admin.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    admin.put_bucket_policy(Bucket=name, Policy=policy(name, "backup", "backups"))
+    admin.put_bucket_policy(Bucket=name, Policy=no_delete_policy(name, "backup", "backups"))
     return name
 
 

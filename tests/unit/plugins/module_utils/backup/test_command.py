@@ -41,7 +41,7 @@ class Case:
         self.config["on_failure"] = ["/bin/sh", "-c", f"cat > {folder}/hook"]
         self.config["metrics_file"] = str(folder / "backup.prom")
         self.told = GOOD
-        self.outcome = {"changed": True}
+        self.outcome = {"changed": True, "action": "none", "expired": []}
         self.runs = []
         self.out, self.err = io.StringIO(), io.StringIO()
 
@@ -78,9 +78,26 @@ def test_a_run_makes_a_set_whenever_it_is_due(case):
     assert case.start("run") == 0
     settings, check = case.runs[0]
     assert (settings.state, settings.sets.max_age, check) == ("present", None, False)
-    assert json.loads(case.out.getvalue()) == {"changed": True}
+    assert case.out.getvalue() == "There was nothing to do.\n"
     assert "begins" in case.err.getvalue()
     assert "mlops_stack_backup_healthy 1" in (case.folder / "backup.prom").read_text()
+    assert case.hook is None
+
+
+def test_the_whole_result(case):
+    assert case.start("run", "--json") == 0
+    assert json.loads(case.out.getvalue()) == case.outcome
+
+
+def test_backups_are_held_off(case, monkeypatch):
+    held = []
+    monkeypatch.setattr(command, "hold", lambda run, say: held.append(run))
+    assert case.start("hold") == 0
+    assert len(held) == 1
+    assert not (case.folder / "backup.prom").exists()
+    monkeypatch.setattr(command, "hold", lambda run, say: throw(BackupError("Another one works.", "lock")))
+    assert case.start("hold") == 75
+    assert "Another one works." in case.err.getvalue()
     assert case.hook is None
 
 
@@ -119,10 +136,15 @@ def test_the_hook_gets_the_attempt_that_was_written_down(case):
 
 
 def test_info_says_what_there_is(case):
-    assert case.start("info") == 0
+    assert case.start("info", "--json") == 0
     assert json.loads(case.out.getvalue()) == GOOD
     assert case.hook is None
     assert "healthy 1" in (case.folder / "backup.prom").read_text()
+
+
+def test_info_in_a_line(case):
+    assert case.start("info") == 0
+    assert case.out.getvalue() == "Backups are healthy: 0 complete sets.\n"
 
 
 def test_info_fails_where_it_is_not_enough(case):

@@ -88,6 +88,42 @@ def test_nothing_at_all(gather):
     assert (told["problems"], told["latest"], told["sets"]) == (["There is no complete set."], None, [])
 
 
+@pytest.mark.parametrize(
+    ("hours", "labels", "problems"),
+    [
+        (1, [], []),
+        (25, [], ["There is no complete set."]),
+        (1, ["one"], []),
+        (25, ["one"], []),
+        (49, ["one"], ["Complete sets: 1; minimum_redundancy wants 2."]),
+        (49, ["one", "two"], []),
+        (999, ["one", "two"], []),
+    ],
+)
+def test_no_more_sets_are_wanted_than_can_be_there_yet(tmp_path, make_set, noon, gather, hours, labels, problems):
+    for label in labels:
+        make_set(tmp_path, label, noon - HOUR)
+    (tmp_path / ".since").touch()
+    since = (noon - hours * HOUR).timestamp()
+    os.utime(tmp_path / ".since", (since, since))
+    assert gather(max_age=86400.0, minimum_redundancy=2)["problems"] == problems
+
+
+def test_a_first_backup_that_failed_is_told(tmp_path, noon, gather):
+    (tmp_path / ".since").touch()
+    os.utime(tmp_path / ".since", (noon.timestamp(), noon.timestamp()))
+    manifest.write_json(tmp_path / "last.json", {"label": "one", "ok": False, "error": {"msg": "It is full."}})
+    assert gather(max_age=86400.0)["problems"] == ["The last backup, one, failed: It is full."]
+
+
+def test_in_a_line(tmp_path, make_set, noon, gather):
+    make_set(tmp_path, "one", noon - HOUR)
+    assert info.sentence(gather()) == (
+        "Backups are healthy: 1 complete sets, the newest, one, of 2026-11-21T11:00:00Z."
+    )
+    assert info.sentence(gather(minimum_redundancy=2)).startswith("Backups are not healthy: 1 complete sets")
+
+
 def test_damage_is_told_and_never_the_latest(tmp_path, make_set, noon, gather):
     make_set(tmp_path, "good", noon - HOUR)
     bad = make_set(tmp_path, "bad", noon)

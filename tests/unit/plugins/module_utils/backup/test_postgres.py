@@ -25,6 +25,10 @@ TABLES = [
     ("odd", "a.b", 'odd."a.b"', 5),
     ("odd", "alembic_version", "odd.alembic_version", 5),
 ]
+LOCK = (
+    'LOCK TABLE ONLY public.alembic_version, ONLY public.runs, ONLY public.metrics, ONLY odd."a.b", '
+    "ONLY odd.alembic_version IN ACCESS SHARE MODE"
+)
 ANSWERS = {
     "SELECT version()": [("PostgreSQL 17.6 on x86_64",)],
     postgres.SERVER: [(170006, "17.6 (Debian 17.6-1)", "7412", False, 4711)],
@@ -36,6 +40,7 @@ ANSWERS = {
     snapshot.EXTENSIONS: [("plpgsql", "1.0")],
     snapshot.SETTINGS: [(None, ["work_mem=8MB"]), ("mlflow", ["search_path=public"])],
     snapshot.TABLES: TABLES,
+    LOCK: [],
     "SELECT version_num FROM public.alembic_version ORDER BY 1": [("abc",), ("def",)],
     "SELECT count(*) FROM ONLY public.alembic_version": [(2,)],
     "SELECT count(*) FROM ONLY public.runs": [(3,)],
@@ -156,14 +161,15 @@ def test_a_snapshot_is_one_moment_and_knows_everything():
         assert found.exported == "0003-1"
         assert found.taken == TAKEN
         assert found.taken.utcoffset().total_seconds() == 0
-        facts = found.everything()
+        facts = found.facts()
+        counts = found.counts()
         connection = connector.made[0][3]
         assert not connection.closed
     assert connection.closed
     assert connector.made[0][2] is False
     assert connection.session == {"isolation_level": "REPEATABLE READ", "readonly": True}
     assert connection.asked[0] == (snapshot.SESSION, ("60000",))
-    assert facts["tables"] == {
+    assert counts == {
         "odd.a.b": 0,
         "odd.alembic_version": 1,
         "public.alembic_version": 2,
@@ -178,8 +184,28 @@ def test_a_snapshot_is_one_moment_and_knows_everything():
     ]
     assert facts["extensions"] == [{"name": "plpgsql", "version": "1.0"}]
     assert (facts["owner"], facts["locale_provider"], facts["size_bytes"]) == ("mlflow", "c", 1234)
+    asked = [text for text, _values in connection.asked]
+    assert asked.index(LOCK) < asked.index(snapshot.DATABASE), "held before anything is read"
     counted = [text for text, _values in connection.asked if "count(*)" in text]
     assert counted[0].endswith("public.metrics"), "the biggest table is counted first"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [("canceling statement due to lock timeout", "longer than lock_timeout; end that session"), ("gone", "read: gone")],
+)
+def test_a_table_that_another_session_holds(error, said):
+    one, _connector = server({LOCK: DriverError(error)})
+    with one.snapshot("mlflow", 60) as found, pytest.raises(BackupError, match=said):
+        found.facts()
+
+
+def test_a_database_without_tables_has_none_to_lock():
+    one, connector = server({snapshot.TABLES: []})
+    with one.snapshot("mlflow", 60) as found:
+        found.facts()
+        assert found.counts() == {}
+    assert not [text for text, _values in connector.made[0][3].asked if text.startswith("LOCK")]
 
 
 def test_default_rights_are_none():

@@ -131,6 +131,9 @@ class Case:
         return self.make_set(self.dest, label, self.noon - age, **changes)
 
     def run(self, check_mode=False, sets=None, **given):
+        return self.call(sets, **given)(check_mode)
+
+    def call(self, sets=None, **given):
         s3 = settings.S3("b", "k", "canary", expire=given.pop("expire", False)) if self.store else None
         wanted = settings.Settings(
             settings.Sets(self.dest, s3, **(sets or {})),
@@ -146,7 +149,7 @@ class Case:
             extras=self.extras,
             now=lambda: self.noon,
             **opener,
-        )(check_mode)
+        )
 
     @property
     def labels(self):
@@ -420,3 +423,16 @@ def test_a_full_disk_for_the_outcome_does_not_hide_the_failure(case, monkeypatch
 def test_without_ears(tmp_path):
     wanted = settings.Settings(settings.Sets(tmp_path / "none"), Login("db"), state="expired")
     assert run.Run(wanted)()["changed"] is False
+
+
+def test_alone(case):
+    case.store = Store()
+    with case.call().alone() as check:
+        check()
+        assert case.store.done == ["enter", ("hold", 60), ("check",)]
+        with pytest.raises(BackupError, match="holding backups off"):
+            case.run(lock_timeout=0)
+    assert case.store.done[-1] == "exit"
+    with pytest.raises(BackupError, match="ended by a signal") as ended, case.call().alone():
+        throw(Interrupted("ended by a signal"))
+    assert ended.value.phase == "interrupted"

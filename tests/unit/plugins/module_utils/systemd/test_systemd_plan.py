@@ -72,6 +72,7 @@ def test_units_are_checked():
     [
         ([dict(UNIT), dict(UNIT, name="a")], "a.service twice"),
         ([dict(UNIT, state="stopped", health={"tcp": "h:1"})], "wants it stopped"),
+        ([dict(UNIT, state="loaded", health={"tcp": "h:1"})], "wants it loaded"),
         ([dict(UNIT, health={"url": "ftp://x"})], "health.url of a.service must be a URL"),
         ([dict(UNIT, health={"tcp": "localhost"})], "health.tcp of a.service must be host:port"),
     ],
@@ -113,6 +114,7 @@ def test_parse_time(text, seconds):
         ({"reload_on": ["/f"]}, {}, None),
         ({"state": "stopped", "enabled": False}, {"LoadState": "not-found"}, None),
         ({"state": "stopped", "enabled": True}, {"LoadState": "not-found"}, "does not exist"),
+        ({"state": "loaded"}, {"LoadState": "not-found"}, "does not exist"),
         ({"enabled": False}, {"UnitFileState": "generated"}, "enabled by a generator"),
         ({"enabled": None}, {"UnitFileState": "generated"}, None),
     ],
@@ -172,6 +174,7 @@ OUTDATED = {"NeedDaemonReload": "yes"}
         (RESTART, OUTDATED, T0 + 1, False, "restart", "/f changed after its start"),
         (RESTART, dict(OUTDATED, ActiveState="inactive"), T0 - 1, False, "start", "it does not run"),
         (dict(RESTART, state="stopped"), OUTDATED, T0 - 1, False, "stop", "it runs"),
+        (dict(RESTART, state="loaded"), OUTDATED, T0 + 1, True, None, None),
         (
             dict(RESTART, reload_on=["/f"]),
             dict(OUTDATED, ReloadResult="exit-code"),

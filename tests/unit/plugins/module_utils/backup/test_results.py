@@ -1,0 +1,27 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mlops.stack.plugins.module_utils.backup import results
+
+MADE = {"label": "one", "rows": 12, "bytes": 3 << 20, "artifacts": None}
+CALL = {"action": "none", "expired": [], "set": MADE, "seconds": {"dump": 1.0, "verify": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "There was nothing to do."),
+        ({"expired": ["a", "b"]}, "Expired: a, b."),
+        ({"action": "backup"}, "Made the set one with 12 rows (3.0 MiB) in 1.5 seconds."),
+        (
+            {"action": "backup", "set": {**MADE, "artifacts": {"objects": 7}}, "expired": ["a"]},
+            "Made the set one with 12 rows (3.0 MiB) and 7 artifacts in 1.5 seconds. Expired: a.",
+        ),
+        ({"action": "upload"}, "Uploaded the set one."),
+    ],
+)
+def test_in_a_line(changes, line):
+    assert results.sentence({**CALL, **changes}) == line
