@@ -32,7 +32,7 @@ TESTBEDS = (
     *("bench-recovery", "molecule", "test"),
 )
 # Folders of integration tests that share no machine with those of the other lane; each lane takes about as long.
-LANES = (("archive", "backup", "restore"), ("backup_store", "host", "mlflow", "nodes", "s3", "site"))
+LANES = (("archive", "backup"), ("backup_store", "host", "mlflow", "nodes", "restore", "s3", "site"))
 
 
 @dataclasses.dataclass(frozen=True)
