@@ -155,6 +155,7 @@ def main() -> int:
         lose_the_stack(nodes)
         harness.say("site.yml on the new machines")
         harness.playbook("site.yml", nodes.inventory)
+        stop_timer(nodes)
         refuse_the_empty_one(nodes)
         harness.say("restore.yml")
         named = (*FROM_STORE, "-e", f"backup_set={label}")
@@ -187,7 +188,7 @@ def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float, str]:
             time.sleep(1)
     if len(logged.failures) > PATIENCE:
         raise harness.BenchError(f"Logging was disturbed by the backup: {logged.failures[0]}")
-    nodes.ssh("vault", "systemctl stop mlops-backup.timer; while systemctl is-active -q mlops-backup; do sleep 1; done")
+    stop_timer(nodes)
     label = newest(nodes)
     created = snapshot_time(nodes, label)
     before = sum(1 for when, _path, _digest in logged.acknowledged.values() if when < created)
@@ -195,6 +196,12 @@ def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float, str]:
     if before < RUNS:
         raise harness.BenchError("The backup is older than the runs that it is to hold.")
     return logged, created, label
+
+
+def stop_timer(nodes: harness.Bed) -> None:
+    """Have no further backup made but by a playbook, and wait for the one that is being made."""
+    running = '[ "$(systemctl show --property ActiveState --value mlops-backup)" = activating ]'
+    nodes.ssh("vault", f"systemctl stop mlops-backup.timer; while {running}; do sleep 0.2; done")
 
 
 def newest(nodes: harness.Bed) -> str | None:
@@ -225,7 +232,7 @@ def lose_the_stack(nodes: harness.Bed) -> None:
 
 
 def refuse_the_empty_one(nodes: harness.Bed) -> None:
-    """The timer goes on: a set of the new, empty stack must not be taken for the newest one."""
+    """Backups go on: a set of the new, empty stack must not be taken for the newest one."""
     harness.say("a backup of the empty stack, which 'latest' may not mean")
     harness.playbook("playbooks/backup.yml", nodes.inventory)
     try:
@@ -316,6 +323,8 @@ def remove_for_good(nodes: harness.Bed, logged: Log) -> None:
     places = [f"/api/2.0/mlflow/runs/get?run_id={run}", f"/api/2.0/mlflow-artifacts/artifacts/{path}"]
     at_once = ("playbooks/gc.yml", nodes.inventory, "-e", "mlflow_server_gc_older_than_days=0")
     harness.say("gc.yml while a backup is made, for which it has to wait")
+    # The upgrade has started it again.
+    stop_timer(nodes)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         with slow_backup(nodes):
             removing = pool.submit(harness.playbook, *at_once)
@@ -361,7 +370,7 @@ def slow_backup(nodes: harness.Bed):
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE obstacle; %'"
         )
         nodes.ssh("core", f'{psql} "{sessions}"')
-    nodes.ssh("vault", "while systemctl is-active mlops-backup | grep -q activating; do sleep 0.1; done")
+    stop_timer(nodes)
     nodes.ssh("core", f"{psql} 'DROP TABLE obstacle'")
 
 
