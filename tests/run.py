@@ -6,20 +6,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
+import side_by_side
+
 CLONE = pathlib.Path(__file__).resolve().parent.parent
-BIN = CLONE / ".venv" / "bin"
 LOGS = CLONE / ".build" / "test"
 PYTHON = sys.executable
 TAIL = 60
@@ -31,8 +28,6 @@ TESTBEDS = (
     *("itest", "itest-archive", "itest-backup", "itest-host", "itest-restore"),
     *("bench-recovery", "molecule", "test"),
 )
-# Folders of integration tests that share no machine with those of the other lane; each lane takes about as long.
-LANES = (("archive", "backup"), ("backup_store", "host", "mlflow", "nodes", "restore", "s3", "site"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +55,7 @@ STAGES = (
     Stage("package", ((PYTHON, "tests/package.py"),)),
     Stage(
         "integration",
-        tuple(("pytest", "--quiet", *(f"tests/integration/{folder}" for folder in lane)) for lane in LANES),
+        tuple(("pytest", "--quiet", *lane) for lane in side_by_side.lanes()),
         needs_nodes=True,
         side_by_side=True,
     ),
@@ -82,7 +77,8 @@ def main(names: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     LOGS.mkdir(parents=True, exist_ok=True)
     for stage in stages:
-        (LOGS / f"{stage.name}.log").unlink(missing_ok=True)
+        for log in LOGS.glob(f"{stage.name}*.log"):
+            log.unlink()
     began = time.monotonic()
     uses_nodes = any(stage.needs_nodes for stage in stages)
     status = 1
@@ -109,9 +105,8 @@ def run_stages(stages: list[Stage]) -> str:
     for stage in stages:
         began = time.monotonic()
         log = LOGS / f"{stage.name}.log"
-        with log.open("wb") as stream:
-            groups = [stage.commands] if stage.side_by_side else [(command,) for command in stage.commands]
-            failed = next(filter(None, (run_commands(group, stream, stage.name) for group in groups)), None)
+        groups = [stage.commands] if stage.side_by_side else [(command,) for command in stage.commands]
+        failed = next(filter(None, (side_by_side.run(group, log, stage.name) for group in groups)), None)
         if failed:
             print(f"{stage.name:12} FAILED   {time.monotonic() - began:6.1f} s   {' '.join(failed)}")
             print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]))
@@ -133,62 +128,6 @@ def count(stages: list[Stage], outcome: str) -> int:
         for line in PYTEST_CLOSING.findall(text):
             total += sum(int(number) for number, word in PYTEST_COUNT.findall(line) if word == outcome)
     return total
-
-
-def run_commands(commands: tuple[tuple[str, ...], ...], stream, stage: str) -> tuple[str, ...] | None:
-    """Run commands side by side, each in a process group of its own, and leave none of their processes behind.
-
-    Returns one that failed, if any did; its output comes last.
-    """
-    with contextlib.ExitStack() as stack:
-        running = []
-        for command in commands:
-            own = stream if len(commands) == 1 else stack.enter_context(tempfile.TemporaryFile())
-            own.write(f"$ {' '.join(command)}\n".encode())
-            own.flush()
-            process = subprocess.Popen(
-                command, cwd=CLONE, env=environment(), stdin=subprocess.DEVNULL, stdout=own, stderr=own, process_group=0
-            )
-            stack.callback(end_group, process)
-            running.append((command, process, own))
-        wait([process for _command, process, _own in running], stage)
-        running.sort(key=lambda one: one[1].returncode != 0)
-        for _command, _process, own in running:
-            if own is not stream:
-                own.seek(0)
-                shutil.copyfileobj(own, stream)
-        command, process, _own = running[-1]
-        return command if process.returncode else None
-
-
-def wait(processes: list[subprocess.Popen], stage: str) -> None:
-    """Wait until all have ended, and say every minute that the stage goes on."""
-    began = time.monotonic()
-    for process in processes:
-        while True:
-            try:
-                process.wait(60)
-                break
-            except subprocess.TimeoutExpired:
-                print(f"{stage:12} runs     {time.monotonic() - began:6.0f} s", flush=True)
-
-
-def end_group(process: subprocess.Popen) -> None:
-    """End what is left of a command's process group: politely, then not."""
-    for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-            return
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of all commands: the clone's tools first, and no colours in logs."""
-    path = f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    own = {"PATH": path, "VIRTUAL_ENV": str(CLONE / ".venv"), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
-    # molecule would otherwise warn that it prefers another folder for its scenarios.
-    return {**os.environ, **own, "MOLECULE_GLOB": "molecule/*/molecule.yml"}
 
 
 def remove_nodes() -> None:

@@ -1,38 +1,29 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A pytest plugin: which faults were injected how often, and whether the promise held each time.
+"""A pytest plugin: how often each fault was injected, and how often its promise held.
 
 A test says which faults it injects by ``@pytest.mark.fault(1, 3)``, with the numbers of docs/faults.md. It fails where
 an earlier set is lost or a live database is damaged, so a fault holds where each of its tests passed every time.
+
+``--fault-counts=FILE`` names the JSON file that is written: by fault, its tries, those that held, and seconds.
 """
 
 from __future__ import annotations
 
 import collections
-import dataclasses
+import json
 import pathlib
-import re
 
 import pytest
 
-FAULTS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "faults.md"
-ROW = re.compile(r"^\| (\d+) \| ([^|]+) \|", re.MULTILINE)
 
-
-@dataclasses.dataclass
-class Count:
-    """What became of one fault."""
-
-    tries: int = 0
-    held: int = 0
-    seconds: float = 0.0
-    tests: set[str] = dataclasses.field(default_factory=set)
-
-
-class Table:
+class Counts:
     """Counts the outcomes of all tests with the marker."""
 
-    def __init__(self) -> None:
-        self.counts: dict[int, Count] = collections.defaultdict(Count)
+    def __init__(self, file: pathlib.Path) -> None:
+        self.file = file
+        self.counts: dict[int, dict[str, float]] = collections.defaultdict(
+            lambda: {"tries": 0, "held": 0, "seconds": 0.0}
+        )
         self.failed: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
@@ -41,37 +32,24 @@ class Table:
         report = yield
         if report.failed:
             self.failed.add(item.nodeid)
-        for number in numbers(item):
-            self.counts[number].seconds += call.duration
+        for number in {number for mark in item.iter_markers("fault") for number in mark.args}:
+            count = self.counts[number]
+            count["seconds"] += call.duration
             if call.when == "teardown":
-                self.counts[number].tries += 1
-                self.counts[number].held += item.nodeid not in self.failed
-                self.counts[number].tests.add(item.originalname)
+                count["tries"] += 1
+                count["held"] += item.nodeid not in self.failed
         return report
 
-    def pytest_terminal_summary(self, terminalreporter):
-        """Print one line for each fault that there is, also for those that no test injected."""
-        if not self.counts:
-            return
-        terminalreporter.section("faults")
-        terminalreporter.write_line(f"{'fault':>5}  {'held':>9}  {'seconds':>7}  what")
-        for number, what in ROW.findall(FAULTS.read_text(encoding="utf-8")):
-            count = self.counts.get(int(number))
-            held = f"{count.held}/{count.tries}" if count else "not run"
-            seconds = f"{count.seconds:7.0f}" if count else " " * 7
-            terminalreporter.write_line(f"{number:>5}  {held:>9}  {seconds}  {what.strip()}")
-        broken = sum(count.tries - count.held for count in self.counts.values())
-        tries = sum(count.tries for count in self.counts.values())
-        terminalreporter.write_line(
-            f"{len(self.counts)} faults, {tries} tries; sets lost, live databases damaged or promises broken: {broken}"
-        )
+    def pytest_sessionfinish(self):
+        """Write what was counted, also after an interruption."""
+        self.file.write_text(json.dumps(self.counts), encoding="utf-8")
 
 
-def numbers(item) -> list[int]:
-    """The faults that a test injects."""
-    return sorted({number for mark in item.iter_markers("fault") for number in mark.args})
+def pytest_addoption(parser) -> None:
+    """Say where the counts go."""
+    parser.addoption("--fault-counts", type=pathlib.Path, required=True)
 
 
 def pytest_configure(config) -> None:
     """Begin to count."""
-    config.pluginmanager.register(Table())
+    config.pluginmanager.register(Counts(config.getoption("--fault-counts")))

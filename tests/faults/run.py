@@ -5,32 +5,85 @@
     .venv/bin/python tests/faults/run.py --tries 1
 
 The tests are those that the suite runs once; they carry the marker `fault`, and `slow` where one takes over 20 seconds.
+Logs and counts are in .build/faults. The status is 0 when every promise held.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pathlib
-import subprocess
+import re
+import signal
 import sys
+import time
 
 CLONE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CLONE / "tests"))
+import side_by_side
+
+LOGS = CLONE / ".build" / "faults"
+FAULTS = CLONE / "docs" / "faults.md"
+ROW = re.compile(r"^\| (\d+) \| ([^|]+) \|", re.MULTILINE)
 TRIES = 20
 SLOW_TRIES = 5
 
 
 def main() -> int:
-    """Run the quick ones, then the slow ones; 0 when every promise held."""
+    """Run both lanes of the integration tests side by side: the quick faults, then the slow ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tries", type=int, default=TRIES, help="how often each fault is injected")
     tries = parser.parse_args().tries
-    status = 0
-    environment = {**os.environ, "PYTHONPATH": str(CLONE / "tests" / "faults")}
-    for which, count in (("fault and not slow", tries), ("fault and slow", min(tries, SLOW_TRIES))):
-        command = [sys.executable, "-m", "pytest", "--quiet", "-p", "fault_table", "-m", which, f"--count={count}"]
-        status |= subprocess.run([*command, "tests/integration"], cwd=CLONE, env=environment, check=False).returncode
-    return 1 if status else 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ["PYTHONPATH"] = str(CLONE / "tests" / "faults")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    for old in LOGS.iterdir():
+        old.unlink()
+    began = time.monotonic()
+    failed = False
+    try:
+        for which, marked, count in (
+            ("quick", "fault and not slow", tries),
+            ("slow", "fault and slow", min(tries, SLOW_TRIES)),
+        ):
+            commands = tuple(
+                command(lane, number, which, marked, count) for number, lane in enumerate(side_by_side.lanes())
+            )
+            failed |= side_by_side.run(commands, LOGS / f"{which}.log", f"{which} faults") is not None
+    except KeyboardInterrupt:
+        failed = True
+        print("INTERRUPTED: the table shows what was run until then.")
+    held = print_table()
+    print(f"{time.monotonic() - began:.0f} s; the whole logs: {LOGS}")
+    return 0 if held and not failed else 1
+
+
+def command(lane: tuple[str, ...], number: int, which: str, marked: str, count: int) -> tuple[str, ...]:
+    """Return the pytest command of one lane."""
+    counts = LOGS / f"{which}.{number}.json"
+    options = ("-p", "fault_table", f"--fault-counts={counts}", "-m", marked, f"--count={count}")
+    return ("pytest", "--verbose", *options, *lane)
+
+
+def print_table() -> bool:
+    """Print one line for each fault that there is, also for those that no test injected; return whether all held."""
+    counts: dict[str, dict[str, float]] = {}
+    for file in sorted(LOGS.glob("*.json")):
+        for number, count in json.loads(file.read_text(encoding="utf-8")).items():
+            total = counts.setdefault(number, dict.fromkeys(count, 0))
+            for key, value in count.items():
+                total[key] += value
+    print(f"{'fault':>5}  {'held':>9}  {'seconds':>7}  what")
+    for number, what in ROW.findall(FAULTS.read_text(encoding="utf-8")):
+        count = counts.get(number)
+        held = f"{count['held']}/{count['tries']}" if count else "not run"
+        seconds = f"{count['seconds']:7.0f}" if count else " " * 7
+        print(f"{number:>5}  {held:>9}  {seconds}  {what.strip()}")
+    tries = sum(count["tries"] for count in counts.values())
+    broken = tries - sum(count["held"] for count in counts.values())
+    print(f"{len(counts)} faults, {tries} tries; sets lost, live databases damaged or promises broken: {broken}")
+    return broken == 0 and bool(counts)
 
 
 if __name__ == "__main__":

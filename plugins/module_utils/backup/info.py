@@ -62,7 +62,7 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
     problems += judge(listed, sets, now, last, bool(unread), folder.since(dest))
     if not running and orphans:
         problems.append(f"A backup was interrupted and left {orphans[0]} in {dest}; the next one removes it.")
-    newest = max((one for one in listed if one["complete"]), key=lambda one: one["created"], default=None)
+    newest = newest_complete(listed)
     return {
         "folder": str(dest),
         "sets": listed,
@@ -106,6 +106,11 @@ def merge(here, there, sets, now) -> list[dict]:
             elif verdict and entry["expires_if"] is None:
                 entry["kept_by"] = verdict[1]
     return sorted(found.values(), key=lambda entry: (entry["created"] or "", entry["label"]), reverse=True)
+
+
+def newest_complete(listed: list[dict]) -> dict | None:
+    """The newest complete set among the entries of merge(), None where there is none."""
+    return max((one for one in listed if one["complete"]), key=lambda one: one["created"], default=None)
 
 
 def _empty(label: str) -> dict:
@@ -153,12 +158,12 @@ def judge(listed, sets, now, last, unread: bool, since=None) -> list[str]:
     ``unread``: the store was not read; ``since``: when backups were set up.
     """
     found = [f"The set {one['label']} is damaged: {one['problems'][0]}." for one in listed if one["problems"]]
-    complete = [one for one in listed if one["complete"]]
+    count = sum(one["complete"] for one in listed)
     wanted = due(sets, now, since)
-    if complete:
-        found += judge_newest(max(complete, key=lambda one: one["created"]), sets, now, unread)
-        if len(complete) < wanted:
-            found.append(f"Complete sets: {len(complete)}; minimum_redundancy wants {sets.minimum_redundancy}.")
+    if count:
+        found += judge_newest(newest_complete(listed), sets, now, unread)
+        if count < wanted:
+            found.append(f"Complete sets: {count}; minimum_redundancy wants {sets.minimum_redundancy}.")
     elif wanted > 0:
         found.append("There is no complete set.")
     if last and not last.get("ok"):
@@ -191,19 +196,18 @@ def judge_newest(newest, sets, now, unread: bool) -> list[str]:
 def sentence(told: dict) -> str:
     """What gather() tells, in a line."""
     count = sum(one["complete"] for one in told["sets"])
-    newest = next((one for one in told["sets"] if one["label"] == told["latest"]), None)
+    newest = newest_complete(told["sets"])
     of = f", the newest, {newest['label']}, of {newest['created']}" if newest else ""
     return f"Backups are {'healthy' if told['healthy'] else 'not healthy'}: {count} complete sets{of}."
 
 
 def metrics(told: dict, now: float) -> str:
     """The Prometheus text of what gather() tells; ``now`` in seconds since 1970."""
-    complete = [one for one in told["sets"] if one["complete"]]
-    newest = next((one for one in complete if one["label"] == told["latest"]), None)
+    newest = newest_complete(told["sets"])
     last = told["last"] or {}
     values = [
         ("healthy", "Whether the sets are enough, as pg_backup_info judges.", int(told["healthy"])),
-        ("complete_sets", "Sets that are complete.", len(complete)),
+        ("complete_sets", "Sets that are complete.", sum(one["complete"] for one in told["sets"])),
         ("damaged_sets", "Sets that are damaged.", sum(bool(one["problems"]) for one in told["sets"])),
         ("last_success", "Whether the last attempt succeeded.", int(bool(last.get("ok")))),
         ("checked_timestamp_seconds", "When this was written.", int(now)),

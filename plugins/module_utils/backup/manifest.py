@@ -160,3 +160,8 @@ def total_bytes(data) -> int:
 def databases(data) -> list[str]:
     """The names of the set's databases."""
     return sorted(entry["name"] for entry in data["databases"])
+
+
+def rows(data) -> int:
+    """The rows of all tables of the set's databases."""
+    return sum(sum(entry.get("tables", {}).values()) for entry in data["databases"])

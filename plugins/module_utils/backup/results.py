@@ -34,7 +34,7 @@ def summary(found: folder.Found) -> dict:
         "created": data["created"],
         "bytes": found.bytes,
         "databases": manifest.databases(data),
-        "rows": sum(sum(entry.get("tables", {}).values()) for entry in data["databases"]),
+        "rows": manifest.rows(data),
         "verified": data["verified"],
         "encrypted": data["encrypted"],
         "artifacts": data["artifacts"],

@@ -16,6 +16,7 @@ import time
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup import folder, names
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.manifest import rows
 
 LATEST = "latest"
 WORK_PREFIX = ".mlops-stack-restore-"
@@ -68,20 +69,16 @@ def _refuse_emptier(whole, where) -> None:
     """Refuse to call a set the newest that was made of a new server before the old one's data was restored into it."""
     newest = whole[-1]
     others = [one for one in whole if _server(one) != _server(newest)]
-    if others and _rows(newest) < _rows(others[-1]):
+    if others and rows(newest.manifest) < rows(others[-1].manifest):
         raise no_set(
             f"The newest set {newest.label} in {where} is of another PostgreSQL server than {others[-1].label} and"
-            f" holds fewer rows ({_rows(newest)} instead of {_rows(others[-1])}), as one of a new and empty stack does:"
-            " name the set that you mean."
+            f" holds fewer rows ({rows(newest.manifest)} instead of {rows(others[-1].manifest)}), as one of a new and empty"
+            " stack does: name the set that you mean."
         )
 
 
 def _server(one):
     return one.manifest.get("postgres", {}).get("system_identifier")
-
-
-def _rows(one):
-    return sum(sum(database["tables"].values()) for database in one.manifest["databases"])
 
 
 def _newest(whole):

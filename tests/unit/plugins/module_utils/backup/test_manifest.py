@@ -36,6 +36,11 @@ def test_what_is_built_is_valid_and_sorted(noon):
     assert manifest.total_bytes(data) == 3
 
 
+def test_rows_are_those_of_all_tables():
+    databases = [{"name": "a", "tables": {"runs": 2, "metrics": 3}}, {"name": "b", "tables": {"users": 1}}]
+    assert manifest.rows({"databases": databases}) == 6
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
