@@ -69,11 +69,14 @@ def _refuse_emptier(whole, where) -> None:
     """Refuse to call a set the newest that was made of a new server before the old one's data was restored into it."""
     newest = whole[-1]
     others = [one for one in whole if _server(one) != _server(newest)]
-    if others and rows(newest.manifest) < rows(others[-1].manifest):
+    if not others:
+        return
+    now, before = rows(newest.manifest), rows(others[-1].manifest)
+    if now < before:
         raise no_set(
             f"The newest set {newest.label} in {where} is of another PostgreSQL server than {others[-1].label} and"
-            f" holds fewer rows ({rows(newest.manifest)} instead of {rows(others[-1].manifest)}), as one of a new and empty"
-            " stack does: name the set that you mean."
+            f" holds fewer rows ({now} instead of {before}), as one of a new and empty stack does: name the set that"
+            " you mean."
         )
 
 
