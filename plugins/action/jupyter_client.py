@@ -62,11 +62,11 @@ class Engine:
         self.uri = uri
         self.host = host
 
-    def module(self, phase, name, **arguments):
+    def module(self, phase, module, /, **arguments):
         """The result of a module on the host."""
-        result = self.execute(name, arguments)
+        result = self.execute(module, arguments)
         if result.get("failed"):
-            raise Failed(phase, result.get("msg") or result.get("module_stderr") or "%s failed" % name)
+            raise Failed(phase, result.get("msg") or result.get("module_stderr") or "%s failed" % module)
         return result
 
     def docker(self, phase, *arguments, expect=True):
@@ -127,13 +127,17 @@ class Engine:
             "experiment": options["experiment"],
         }
         source = pathlib.Path(inside.__file__).read_text(encoding="utf-8")
-        result = self.module(
-            "probe",
-            "community.docker.docker_container_exec",
-            container=name,
-            argv=["python3", "-"],
-            stdin="%s\nmain(%r)\n" % (source, settings),
-        )
+        try:
+            result = self.module(
+                "probe",
+                "community.docker.docker_container_exec",
+                container=name,
+                argv=["python3", "-"],
+                stdin="%s\nmain(%r)\n" % (source, settings),
+            )
+        except Failed as failure:
+            # Docker cannot start anything in a container that has ended.
+            raise Failed("probe", "The container did not stay up (%s)" % self.last_log(name)) from failure
         said = explain.read(result["stdout"])
         if result["rc"] in NO_PYTHON or said is None:
             output = result["stderr"] or result["stdout"]
@@ -141,12 +145,14 @@ class Engine:
         if not said["ok"]:
             message = explain.sentence(said, self.uri, self.host, options)
             if said["phase"] == "start Jupyter":
-                logs = self.docker("look", "logs", "--tail=5", name, expect=False)
-                message += " Its last line: " + explain.last_line(
-                    TOKEN_IN_LOG.sub("token=...", logs.get("stderr") or logs.get("stdout", ""))
-                )
+                message += " Its last line: " + self.last_log(name)
             raise Failed("probe", message)
         return said
+
+    def last_log(self, name):
+        """The last line that a container wrote."""
+        logs = self.docker("look", "logs", "--tail=5", name, expect=False)
+        return explain.last_line(TOKEN_IN_LOG.sub("token=...", logs.get("stderr") or logs.get("stdout", "")))
 
 
 class ActionModule(ActionBase):
@@ -234,15 +240,15 @@ class ActionModule(ActionBase):
         """The tracking server's name or address, and where it comes from."""
         if options["tracking_host"]:
             return options["tracking_host"], None
+        given = {
+            "sources": options["address_source"],
+            "address": options["address"],
+            "interface": options["address_interface"],
+            "family": options["address_family"],
+            "metadata_url": options["metadata_url"],
+        }
         result = self.execute(
-            "mlops.stack.host_address",
-            {
-                "sources": options["address_source"],
-                "address": options["address"],
-                "interface": options["address_interface"],
-                "family": options["address_family"],
-                "metadata_url": options["metadata_url"],
-            },
+            "mlops.stack.host_address", {name: value for name, value in given.items() if value is not None}
         )
         if result.get("failed"):
             raise Failed("address", result["msg"])

@@ -67,6 +67,12 @@ options:
             as a shell would; no shell is used. C(%s) stands for the path of the new file.
           - It sees the other files of the list as they were before this call.
         type: str
+      force:
+        description:
+          - With V(false), a file or folder that is there is left as it is, its owner and mode as well. That is for what
+            is given once and then belongs to somebody else.
+        type: bool
+        default: true
 extends_documentation_fragment:
   - mlops.stack.attributes.full
 attributes:
@@ -176,6 +182,7 @@ FILE = dict(
     group=dict(type="str"),
     mode=dict(type="str"),
     validate=dict(type="str"),
+    force=dict(type="bool", default=True),
 )
 ARGUMENTS = dict(
     files=dict(

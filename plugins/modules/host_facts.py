@@ -28,6 +28,27 @@ options:
       - The folder that holds the Python environments of the stack.
     type: str
     default: /opt/mlops-stack
+  address_sources:
+    description:
+      - Where to look for the address at which clients outside reach the host, the best source first, as
+        M(mlops.stack.host_address) does it.
+    type: list
+    elements: str
+    choices: [inventory, interface, metadata]
+    default: []
+  address:
+    description:
+      - What the inventory says, for O(address_sources).
+    type: str
+  address_interface:
+    description:
+      - The network interface, for O(address_sources); by default that of the default route.
+    type: str
+  metadata_url:
+    description:
+      - Where the metadata service tells the address, for O(address_sources).
+    type: str
+    default: http://169.254.169.254/latest/meta-data/public-ipv4
 extends_documentation_fragment:
   - mlops.stack.attributes.info
 attributes:
@@ -88,6 +109,13 @@ ansible_facts:
           description: The source address of the default route; null where there is none.
           returned: always
           type: str
+        public:
+          description:
+            - The C(address) that the first of O(address_sources) has, that C(source), and in C(passed_over) why others
+              have none; null without O(address_sources).
+          returned: always
+          type: dict
+          sample: {address: 192.0.2.7, source: metadata, passed_over: []}
           sample: 192.0.2.10
         packages:
           description: Names of the installed Debian packages, sorted; empty on a system without dpkg.
@@ -101,6 +129,12 @@ ansible_facts:
           type: list
           elements: str
           sample: [postgres, root]
+        accounts:
+          description:
+            - The accounts of people in C(/etc/passwd), root among them, by name.
+          returned: always
+          type: dict
+          sample: {cc: {uid: 1000, gid: 1000, home: /home/cc}}
         envs:
           description: Names of the folders in O(env_root) whose installation was completed, sorted.
           returned: always
@@ -198,6 +232,8 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mlops.stack.plugins.module_utils.address.plan import SOURCES
+from ansible_collections.mlops.stack.plugins.module_utils.address.read import METADATA_URL, Reader
 from ansible_collections.mlops.stack.plugins.module_utils.host.read import Host
 
 
@@ -206,10 +242,20 @@ def main():
         argument_spec={
             "paths": {"type": "dict", "default": {}},
             "env_root": {"type": "str", "default": "/opt/mlops-stack"},
+            "address_sources": {"type": "list", "elements": "str", "choices": list(SOURCES), "default": []},
+            "address": {"type": "str"},
+            "address_interface": {"type": "str"},
+            "metadata_url": {"type": "str", "default": METADATA_URL},
         },
         supports_check_mode=True,
     )
-    facts = Host().facts(module.params["paths"], module.params["env_root"])
+    given, host = module.params, Host()
+    facts = host.facts(given["paths"], given["env_root"])
+    facts["public"] = None
+    if given["address_sources"]:
+        facts["public"] = Reader(host.default_address).public(
+            given["address_sources"], given["address"], given["address_interface"], given["metadata_url"]
+        )
     module.exit_json(changed=False, ansible_facts={"common_host": facts})
 
 

@@ -20,7 +20,7 @@ Found = collections.namedtuple("Found", "kind content uid gid mode owner group")
 ABSENT = Found("absent", b"", None, None, None, None, None)
 
 # An entry as it was meant: content is None unless state is file; uid and gid are None for an unknown account.
-Wanted = collections.namedtuple("Wanted", "path state content secret owner uid group gid mode validate")
+Wanted = collections.namedtuple("Wanted", "path state content secret owner uid group gid mode validate force")
 
 # What to do. action: none, write, permissions, mkdir, remove or rmdir.
 Step = collections.namedtuple("Step", "action wanted diff")
@@ -64,6 +64,7 @@ def wanted(entry, find_user, find_group):
         gid=gid,
         mode=_mode(path, entry["mode"], "0755" if state == "directory" else "0600" if secret else "0644"),
         validate=_validate(path, entry["validate"], state),
+        force=entry["force"],
     )
 
 
@@ -155,6 +156,8 @@ def decide(file, now, done):
             "is a %s already, and state: %s is wanted: remove it, or choose another path."
             % ("folder" if now.kind == "directory" else "file", file.state),
         )
+    if not file.force:
+        return Step("none", file, [])
     diff = []
     if file.state == "file" and file.content != now.content:
         before, after = (HIDDEN, HIDDEN_OTHER) if file.secret else (_shown(now.content), _shown(file.content))

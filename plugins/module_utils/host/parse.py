@@ -23,6 +23,9 @@ SOCK_DIAG_BY_FAMILY = 20
 DIAG_LISTEN = 1 << 10
 # PostgreSQL's FirstNormalObjectId
 FIRST_OWN_DATABASE = 16384
+# login.defs gives people these numbers, and nobody is 65534.
+FIRST_PERSON = 1000
+LAST_PERSON = 65000
 
 
 def os_release(text):
@@ -188,6 +191,19 @@ def _field(stanza, key):
 def account_names(passwd):
     """Return the sorted names of the accounts in an /etc/passwd."""
     return sorted({line.partition(":")[0] for line in passwd.splitlines() if ":" in line and line[0] not in "#+-:"})
+
+
+def people(passwd):
+    """Return number, group and home by the name of each account of a person in an /etc/passwd, root among them."""
+    found = {}
+    for line in passwd.splitlines():
+        fields = line.split(":")
+        if len(fields) != 7 or not (fields[2].isdigit() and fields[3].isdigit()):
+            continue
+        uid = int(fields[2])
+        if uid == 0 or FIRST_PERSON <= uid < LAST_PERSON:
+            found[fields[0]] = {"uid": uid, "gid": int(fields[3]), "home": fields[5]}
+    return found
 
 
 def account_of(passwd, uid):

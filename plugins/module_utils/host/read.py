@@ -69,6 +69,7 @@ class Host:
             "default_address": self.default_address(),
             "packages": self.packages(),
             "users": parse.account_names(self.text("/etc/passwd")),
+            "accounts": parse.people(self.text("/etc/passwd")),
             "envs": self.environments(env_root, marker),
             "unit_envs": self.unit_environments(env_root),
             "clusters": self.clusters(),

@@ -60,7 +60,8 @@ def of_host(name, variables, facts):
     :param name: the host's name in the inventory.
     :param variables: its inventory variables: ``ansible_host``, ``common_private_address``, ``common_public_address``
         and ``common_public_names``; each may be missing.
-    :param facts: what ``host_facts`` read there, or None for a host that was not looked at.
+    :param facts: what ``host_facts`` read there, its ``public`` address above all, or None for a host that was
+        not looked at.
     :returns: dict with ``private`` (text or None), ``public`` (text or None) and ``names`` (list of text).
     """
     reached_at = variables.get("ansible_host") or name
@@ -70,6 +71,9 @@ def of_host(name, variables, facts):
     names = list(variables.get("common_public_names") or [])
     if is_name(variables.get("ansible_host")):
         names.append(variables["ansible_host"])
+    found = (seen.get("public") or {}).get("address")
+    if found and not is_name(found):
+        public = found
     return {"private": private, "public": public, "names": list(dict.fromkeys(names))}
 
 

@@ -28,6 +28,7 @@ SECRET_NAMES = (
     "mlflow_client_password",
     "mlflow_session_key",
     "mlflow_encryption_passphrase",
+    "jupyter_token",
 )
 
 #: The secrets without which nobody can go on with a service that runs; each is made before the service first starts.
@@ -217,6 +218,16 @@ def lost_secrets(directory, present, services):
     return [
         "The stack runs already, and its secrets %s are not in %s: copy that folder from the machine that made them, "
         "or set them in common_secrets." % (", ".join(missing), directory)
+    ]
+
+
+def no_public_address(hosts):
+    """Sentences about hosts whose sources of an address for clients have none."""
+    return [
+        "%s has no address for its clients: %s. Set common_public_address on it, or name another source in "
+        "common_public_address_sources." % (name, "; ".join(entry["facts"]["public"]["passed_over"]))
+        for name, entry in hosts.items()
+        if entry["facts"] and entry["facts"].get("public") and not entry["facts"]["public"]["address"]
     ]
 
 

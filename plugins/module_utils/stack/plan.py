@@ -152,6 +152,7 @@ def make(groups, group_names, hosts, secrets):
             problems.append(
                 "%s has no address that the other hosts could use: set common_private_address on it." % name
             )
+    problems += checks.no_public_address(hosts)
     problems += checks.same_address(
         {name: where["private"] for name, where in reached.items() if where["private"] is not None}
     )
@@ -253,6 +254,7 @@ def compose(groups, values, reached, workers):
             "port": port,
             "backend": values["mlflow_server_backend"],
             "artifacts": values["mlflow_server_artifacts"],
+            "host": front,
             "authentication": values["mlflow_server_authentication"],
             "client_user": values["mlflow_server_client_user"],
             "workers": workers,

@@ -17,7 +17,9 @@ def look_for_gpu():
     for tool, arguments in (("nvidia-smi", ["--list-gpus"]), ("rocm-smi", ["--showproductname"])):
         if shutil.which(tool):
             return subprocess.run([tool, *arguments], capture_output=True, text=True, check=False).stdout.strip()
-    devices = sorted(str(path) for pattern in ("nvidia[0-9]*", "kfd", "dri/render*") for path in pathlib.Path("/dev").glob(pattern))
+    devices = sorted(
+        str(path) for pattern in ("nvidia[0-9]*", "kfd", "dri/render*") for path in pathlib.Path("/dev").glob(pattern)
+    )
     return f"devices without a tool to ask: {', '.join(devices)}" if devices else "none"
 
 

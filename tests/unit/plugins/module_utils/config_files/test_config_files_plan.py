@@ -23,6 +23,7 @@ ENTRY = {
     "group": None,
     "mode": None,
     "validate": None,
+    "force": True,
 }
 ROOT = "owner: root\ngroup: root\nmode: 0644\n"
 
@@ -220,3 +221,17 @@ def test_an_unknown_account_is_a_change_in_check_mode_and_a_failure_otherwise(op
 def test_an_unknown_account_does_not_matter_for_a_removal():
     (step,) = make([want(state="absent", owner="nobody-yet")], {"/etc/x/a.conf": found()})
     assert step.action == "remove"
+
+
+@pytest.mark.parametrize(
+    ("options", "now", "action"),
+    [
+        ({}, found(content=b"edited\n", uid=7, mode=0o600), "none"),
+        ({}, ABSENT, "write"),
+        ({"state": "directory"}, found("directory", ("a",), uid=7), "none"),
+        ({"state": "directory"}, ABSENT, "mkdir"),
+        ({"state": "absent"}, found(), "remove"),
+    ],
+)
+def test_what_is_given_once_is_left_to_its_owner(options, now, action):
+    assert decide(want(force=False, **options), now, {}).action == action

@@ -21,7 +21,10 @@ def _call(tmp_path):
     """One call of the module with entries whose paths lie in a folder of the test."""
 
     def call(*entries, check=False):
-        absolute = [{**ENTRY, "validate": None, **entry, "path": str(tmp_path / entry["path"])} for entry in entries]
+        absolute = [
+            {**ENTRY, "validate": None, "force": True, **entry, "path": str(tmp_path / entry["path"])}
+            for entry in entries
+        ]
         failed, result = ensure(absolute, check)
         assert failed is ("msg" in result)
         assert result["changed"] is bool(result["changed_paths"])

@@ -149,6 +149,18 @@ def test_account_names():
     assert parse.account_names(PASSWD) == ["postgres", "root"]
 
 
+def test_people():
+    passwd = (
+        "root:x:0:0::/root:/bin/sh\ncc:x:1000:1001::/home/cc:/bin/bash\nbad:x:1000\nodd:x:no:1::/:/bin/sh\n" + PASSWD
+    )
+    assert parse.people(passwd + "nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n")["cc"] == {
+        "uid": 1000,
+        "gid": 1001,
+        "home": "/home/cc",
+    }
+    assert set(parse.people(passwd)) == {"root", "cc"}
+
+
 @pytest.mark.parametrize(("uid", "name"), [("0", "root"), ("7", "postgres"), ("64055", "64055")])
 def test_account_of(uid, name):
     assert parse.account_of(PASSWD, uid) == name

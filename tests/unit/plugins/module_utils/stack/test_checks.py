@@ -252,3 +252,20 @@ def test_unreachable():
     assert checks.unreachable("ml1", results) == [
         "ml1 cannot reach PostgreSQL (timed out): check routes, firewall and proxy settings."
     ]
+
+
+@pytest.mark.parametrize(
+    ("public", "sentence"),
+    [
+        (None, None),
+        ({"address": "192.0.2.7", "passed_over": ["the metadata service has none"]}, None),
+        (
+            {"address": None, "passed_over": ["the metadata service has none", "the inventory has none"]},
+            "ml1 has no address for its clients: the metadata service has none; the inventory has none. Set "
+            "common_public_address on it, or name another source in common_public_address_sources.",
+        ),
+    ],
+)
+def test_no_public_address(public, sentence):
+    hosts = {"ml1": {"variables": {}, "facts": {"public": public}}, "away": {"variables": {}, "facts": None}}
+    assert checks.no_public_address(hosts) == ([sentence] if sentence else [])
