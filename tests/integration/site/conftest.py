@@ -1,24 +1,14 @@
 # Copyright (c) 2026 The mlops.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collection's playbooks, run on real nodes as users run them, and what they did to these."""
+"""Machines for the whole collection's playbooks, each with what is wrong with it."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
-import host
-import nodes
 import pytest
+from site_runs import Site, bring_up, take_down
 
 TESTBED = "itest"
-PROGRAM = [sys.executable, str(host.CLONE / "testbed" / "testbed.py")]
-PLAYBOOK = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
 # Bare machines, each with what is wrong with it.
 MACHINES = {
     "bare": [],
@@ -26,131 +16,13 @@ MACHINES = {
     "small": ["--memory=700m"],
     "full": ["--tmpfs=/opt/mlops-stack:size=100m", "--tmpfs=/srv:size=4500m"],
 }
-# All that a play may leave behind: packages and accounts are files as well.
-SNAPSHOT = r"""
-find / /opt/mlops-stack -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log \
-  -o -path /var/lib/systemd \) -prune -o -printf '%p %y %m %U %s %T@\n' 2>/dev/null
-"""
-
-
-class Machine:
-    """One node, looked at and meddled with from outside."""
-
-    def __init__(self, name, found):
-        self.name = name
-        self.id = found["id"]
-        self.address = found["address"]
-
-    def shell(self, script, check=True, detach=False):
-        """What a script says; it runs as root, and not through Ansible."""
-        flags = ["--detach"] if detach else []
-        return host.docker("exec", *flags, self.id, "bash", "-euc", script, check=check).stdout.rstrip("\n")
-
-    def snapshot(self):
-        """Every file with its mode, owner, size and time."""
-        found = self.shell(SNAPSHOT, check=False).splitlines()
-        assert len(found) > 1000
-        return set(found)
-
-
-@dataclasses.dataclass
-class Outcome:
-    """How a playbook ended."""
-
-    status: int
-    output: str
-    failures: list[tuple[str, str]]
-    changed: dict[str, int]
-
-    @property
-    def only_failure(self):
-        """The message of the one host that failed."""
-        assert self.status != 0, self.output
-        assert len(self.failures) == 1, self.failures
-        return self.failures[0]
-
-
-class Site:
-    """An inventory over some of the nodes, and the playbooks run with it."""
-
-    def __init__(self, folder, nodes_file, machines):
-        self.folder = folder
-        self.nodes_file = nodes_file
-        self.machines = machines
-        self.secrets = folder / "secrets"
-
-    def play(self, groups, variables=None, options=(), playbook="site.yml", environment=None):
-        """Run a playbook; its output is read from the JSON callback unless the environment names another."""
-        inventory = {
-            "all": {
-                "vars": {"common_secrets_dir": str(self.secrets), **(variables or {})},
-                "children": {
-                    # Names alone, or with the variables of each.
-                    group: {"hosts": members if isinstance(members, dict) else dict.fromkeys(members)}
-                    for group, members in groups.items()
-                },
-            }
-        }
-        path = self.folder / "groups.json"
-        path.write_text(json.dumps(inventory), encoding="utf-8")
-        return subprocess.run(
-            [PLAYBOOK, f"playbooks/{playbook}", "-i", str(self.nodes_file), "-i", str(path), *options],
-            cwd=host.CLONE,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-
-    def run(self, groups, variables=None, options=(), playbook="site.yml"):
-        """Run a playbook and return its outcome."""
-        done = self.play(groups, variables, options, playbook, {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"})
-        assert "{" in done.stdout, done.stdout + done.stderr
-        said = json.loads(done.stdout[done.stdout.index("{") :])
-        failures = [
-            (name, result.get("msg", ""))
-            for play in said["plays"]
-            for task in play["tasks"]
-            for name, result in task["hosts"].items()
-            if result.get("failed") or result.get("unreachable")
-        ]
-        changed = {name: stats["changed"] for name, stats in said["stats"].items()}
-        return Outcome(done.returncode, done.stdout + done.stderr, failures, changed)
-
-    def refuse(self, groups, variables=None, options=()):
-        """Run site.yml, which has to refuse with one message and change nothing on any machine; return that message."""
-        before = {name: machine.snapshot() for name, machine in self.machines.items()}
-        _name, message = self.run(groups, variables, options).only_failure
-        for name, machine in self.machines.items():
-            assert machine.snapshot() ^ before[name] == set(), name
-        assert not self.secrets.exists()
-        return message
-
-
-def bring_up(nodes_file, flags):
-    """Start nodes, write their inventory, and return them by name."""
-    command = [*PROGRAM, "up", "--name", TESTBED, "--inventory", str(nodes_file)]
-    for name, (suite, arguments) in flags.items():
-        command += ["--node", f"{name}:{suite}", *(f"--docker-arg={name}={argument}" for argument in arguments)]
-    subprocess.run(command, check=True, timeout=600)
-    found = nodes.Testbed(TESTBED).containers()
-    return {name: Machine(name, found[name]) for name in flags}
-
-
-def take_down(names):
-    """Remove nodes, and the whole testbed when they were its last."""
-    chosen = [f"--node={name}" for name in names]
-    rest = nodes.Testbed(TESTBED).containers().keys() - set(names)
-    subprocess.run([*PROGRAM, "down", "--name", TESTBED, *(chosen if rest else [])], check=True, timeout=120)
 
 
 @pytest.fixture(scope="session")
 def bare_nodes(tmp_path_factory):
     nodes_file = tmp_path_factory.mktemp("bare") / "hosts.yml"
-    yield nodes_file, bring_up(nodes_file, {name: ("trixie", flags) for name, flags in MACHINES.items()})
-    take_down(MACHINES)
+    yield nodes_file, bring_up(TESTBED, nodes_file, {name: ("trixie", flags) for name, flags in MACHINES.items()})
+    take_down(TESTBED, MACHINES)
 
 
 @pytest.fixture
@@ -162,6 +34,6 @@ def site(bare_nodes, tmp_path):
 def deploy_site(tmp_path_factory):
     """A machine of its own for a whole deployment."""
     folder = tmp_path_factory.mktemp("deployment")
-    machines = bring_up(folder / "hosts.yml", {"vm": ("bookworm", [])})
+    machines = bring_up(TESTBED, folder / "hosts.yml", {"vm": ("bookworm", [])})
     yield Site(folder, folder / "hosts.yml", machines)
-    take_down(machines)
+    take_down(TESTBED, machines)

@@ -14,8 +14,9 @@ import time
 
 import host
 import pytest
+from site_runs import Site, bring_up, take_down
 
-from .conftest import Site, bring_up, take_down
+from .conftest import TESTBED
 
 GROUPS = {"postgres": ["late"], "seaweedfs": ["late"], "mlflow": ["late"]}
 # A deployment to a machine that has all packages takes about so many seconds.
@@ -24,9 +25,9 @@ LONGEST = 20
 
 @pytest.fixture
 def restarted(tmp_path):
-    machines = bring_up(tmp_path / "hosts.yml", {"late": ("trixie", [])})
+    machines = bring_up(TESTBED, tmp_path / "hosts.yml", {"late": ("trixie", [])})
     yield Site(tmp_path, tmp_path / "hosts.yml", machines)
-    take_down(machines)
+    take_down(TESTBED, machines)
 
 
 def restart_during(site, wait):
@@ -37,7 +38,7 @@ def restart_during(site, wait):
         running = not deploying.done()
         host.docker("kill", site.machines["late"].id)
     # Its address may be another one now.
-    site.machines = bring_up(site.nodes_file, {"late": ("trixie", [])})
+    site.machines = bring_up(TESTBED, site.nodes_file, {"late": ("trixie", [])})
     return running, deploying.result()
 
 

@@ -1,0 +1,142 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two nodes: a tracking server, and a node with Docker inside on which site.yml builds and runs Jupyter.
+
+Stand-ins: a metadata service on the tracking server's node (support/metadata_service.py), and the testbed's base image
+as the base of the notebooks' image, because no registry can be asked here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import host
+import pytest
+from metadata_service import MetadataService
+from site_runs import PROGRAM, Site, bring_up, take_down
+
+TESTBED = "itest-jupyter"
+GROUPS = {"mlflow": ["ml"], "jupyter": ["gpu"]}
+VARIABLES = {
+    "mlflow_server_backend": "sqlite",
+    "mlflow_server_artifacts": "local",
+    "mlflow_server_workers": 1,
+    "jupyter_image_base": "testbed-base:latest",
+}
+# The tracking server is reached at the address that its node's metadata service tells.
+HOSTS = {"mlflow": {"ml": {"common_public_address_sources": ["metadata", "inventory"]}}, "jupyter": {"gpu": {}}}
+NAME = "jupyter"
+CONFIG = "/etc/mlops-stack/jupyter"
+WORKSPACE = "/home/ops/work"
+
+
+class Notebooks(Site):
+    """The stack of both nodes, and the container in one of them."""
+
+    def __init__(self, folder, nodes_file, machines):
+        super().__init__(folder, nodes_file, machines)
+        self.gpu, self.ml = machines["gpu"], machines["ml"]
+        self.metadata = MetadataService(self.ml.shell)
+
+    def deploy(self, *options, variables=None):
+        """Run site.yml for both nodes."""
+        return self.run(HOSTS, {**VARIABLES, **(variables or {})}, options)
+
+    def container(self, name=NAME):
+        """What Docker says of a container."""
+        return json.loads(self.gpu.shell(f"docker inspect {name}"))[0]
+
+    def names(self):
+        """All containers, whether they run or not."""
+        return set(self.gpu.shell("docker ps --all --format '{{.Names}}'").split())
+
+    def inside(self, command, name=NAME):
+        """What a command in the container says."""
+        return self.gpu.shell(f"docker exec {name} {command}")
+
+    def options(self):
+        """The module's options for the container as the role made it."""
+        found = self.container()
+        uri = dict(text.partition("=")[::2] for text in found["Config"]["Env"])["MLFLOW_TRACKING_URI"]
+        return {
+            "name": NAME,
+            "image": found["Config"]["Image"],
+            "pull": "never",
+            "user": found["Config"]["User"],
+            "tracking_scheme": "http",
+            "tracking_host": uri.split("/")[2].rpartition(":")[0],
+            "tracking_port": int(uri.rpartition(":")[2]),
+            "mlflow_version": self.inside("python3 -c 'import mlflow; print(mlflow.__version__)'"),
+            "credentials_file": f"{CONFIG}/credentials",
+            "token_file": f"{CONFIG}/token",
+            "config_dir": f"{CONFIG}/config",
+            "workspace": WORKSPACE,
+            "shm_size": "2G",
+            "probe_timeout": 120,
+        }
+
+    def call(self, *flags, **changes):
+        """The result of the module with the role's options, some of them changed."""
+        given = {**self.options(), **changes}
+        options = {name: value for name, value in given.items() if value is not None}
+        program = pathlib.Path(sys.executable).parent / "ansible"
+        argv = [program, "-i", self.nodes_file, "gpu", "--become", "-m", "mlops.stack.jupyter_client"]
+        done = subprocess.run(
+            [*argv, "-a", json.dumps(options), *flags],
+            cwd=host.CLONE,
+            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert "=> {" in done.stdout, done.stdout + done.stderr
+        return json.loads("{" + done.stdout.partition("=> {")[2])
+
+    def runs(self):
+        """The runs that are not deleted, as the client in the container finds them."""
+        code = "import mlflow; print(*mlflow.search_runs(['0'], output_format='list', max_results=9999), sep='\\n')"
+        return {line for line in self.inside(f'python3 -c "{code}"').splitlines() if "run_id=" in line}
+
+    def notebooks(self):
+        """The hashes of all files in the workspace."""
+        listing = self.gpu.shell(f"find {WORKSPACE} -type f -exec sha256sum {{}} + | sort")
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    @contextlib.contextmanager
+    def kept(self):
+        """Whatever is done here, the same container runs afterwards, with the same notebooks, and no run is lost."""
+        before, files, runs = self.container()["Id"], self.notebooks(), self.runs()
+        yield
+        after = self.container()
+        assert (after["Id"], after["State"]["Running"]) == (before, True)
+        assert self.names() == {NAME}
+        assert self.notebooks() == files
+        assert runs
+        assert runs <= self.runs()
+
+
+@pytest.fixture(scope="session")
+def notebooks(tmp_path_factory):
+    """Both nodes, deployed; the first run's outcome is kept for a test to look at."""
+    folder = tmp_path_factory.mktemp("jupyter")
+    machines = bring_up(
+        TESTBED, folder / "hosts.yml", {"gpu": ("trixie", []), "ml": ("trixie", [])}, ["--docker-inside", "gpu"]
+    )
+    found = Notebooks(folder, folder / "hosts.yml", machines)
+    found.metadata.start(machines["ml"].address)
+    docker = found.deploy("--tags", "docker")
+    assert docker.status == 0, docker.output
+    subprocess.run([*PROGRAM, "load-image", "--name", TESTBED, "--node", "gpu"], check=True, timeout=300)
+    found.first = found.deploy()
+    assert found.first.status == 0, found.first.output
+    found.inside("python3 first_run.py")
+    yield found
+    take_down(TESTBED, machines)
