@@ -89,10 +89,14 @@ make_base() {
 link_collections() {
     local packages first=.venv/collections/ansible_collections
     packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ansible_collections
-    mkdir -p "$packages/mlops" "$first/mlops" "$first/community"
+    local name
+    mkdir -p "$packages/mlops" "$first/mlops"
     ln -sfn "$clone" "$packages/mlops/stack"
     ln -sfn "$clone" "$first/mlops/stack"
-    ln -sfn "$packages/community/postgresql" "$first/community/postgresql"
+    for name in amazon/aws community/docker community/postgresql; do
+        mkdir -p "$first/${name%/*}"
+        ln -sfn "$packages/$name" "$first/$name"
+    done
 }
 
 install_packages() {
