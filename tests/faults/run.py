@@ -3,6 +3,7 @@
 
     .venv/bin/python tests/faults/run.py                 each 20 times; the slow ones 5 times
     .venv/bin/python tests/faults/run.py --tries 1
+    .venv/bin/python tests/faults/run.py --which slow    only the slow ones, in another night
 
 The tests are those that the suite runs once; they carry the marker `fault`, and `slow` where one takes over 20 seconds.
 Logs and counts are in .build/faults. The status is 0 when every promise held.
@@ -34,19 +35,22 @@ def main() -> int:
     """Run both lanes of the integration tests side by side: the quick faults, then the slow ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tries", type=int, default=TRIES, help="how often each fault is injected")
-    tries = parser.parse_args().tries
+    parser.add_argument("--which", choices=("quick", "slow"), help="only these")
+    given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ["PYTHONPATH"] = str(CLONE / "tests" / "faults")
     LOGS.mkdir(parents=True, exist_ok=True)
-    for old in LOGS.iterdir():
+    for old in LOGS.glob(f"{given.which or ''}*"):
         old.unlink()
     began = time.monotonic()
     failed = False
     try:
         for which, marked, count in (
-            ("quick", "fault and not slow", tries),
-            ("slow", "fault and slow", min(tries, SLOW_TRIES)),
+            ("quick", "fault and not slow", given.tries),
+            ("slow", "fault and slow", min(given.tries, SLOW_TRIES)),
         ):
+            if given.which not in (None, which):
+                continue
             commands = tuple(
                 command(lane, number, which, marked, count) for number, lane in enumerate(side_by_side.lanes())
             )
