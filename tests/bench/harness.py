@@ -156,10 +156,10 @@ def timed(work) -> float:
     return time.monotonic() - began
 
 
-def unchanged(inventory: pathlib.Path) -> float:
+def unchanged(inventory: pathlib.Path, *options: str) -> float:
     """Return the seconds of a site.yml that has nothing to do; one that changes a host is no such run."""
     began = time.monotonic()
-    output = playbook("site.yml", inventory)
+    output = playbook("site.yml", inventory, *options)
     seconds = time.monotonic() - began
     expect_unchanged(output)
     return seconds
@@ -218,13 +218,18 @@ class Bed:
         self.variables = variables or {}
         self.testbed = nodes.Testbed(self.name)
 
-    def up(self, groups: dict[str, list[str]]) -> None:
-        """Start the groups' nodes that are not there yet, and write the inventory and ssh's settings."""
+    def up(self, groups: dict[str, list[str]], docker_inside: list[str] | None = None) -> None:
+        """Start the groups' nodes that are not there yet, and write the inventory and ssh's settings.
+
+        ``docker_inside``: nodes that can run Docker Engine.
+        """
         wanted = list(dict.fromkeys(node for members in groups.values() for node in members))
         say(f"{self.name}: starting {', '.join(wanted)}")
         argv = [sys.executable, "testbed/testbed.py", "up", "--name", self.name]
         for node in wanted:
             argv += ["--node", node]
+        for node in docker_inside or ():
+            argv += ["--docker-inside", node]
         for group, members in groups.items():
             argv += ["--group", f"{group}={','.join(members)}"]
         run([*argv, "--inventory", str(self.folder / "hosts.yml")], limit=600, what="testbed.py up")
