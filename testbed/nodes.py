@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import pathlib
+import subprocess
 import tarfile
 import time
 
@@ -33,6 +34,12 @@ NODE_FLAGS = (
     "--tmpfs=/tmp:exec",
     "--env=container=docker",
 )
+# A node's own root is an overlay, on which the engine inside it could not make another.
+DOCKER_FLAGS = ("--volume=/var/lib/docker",)
+# /proc/sys is read-only in a node: the engine is told to go on where it cannot turn IPv6 off.
+DOCKER_VARIABLES = {"docker_host_environment": {"DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE": "1"}}
+# The name of a node's base image in the engine inside it.
+INNER_IMAGE = "testbed-base:latest"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +49,17 @@ class Node:
     name: str
     suite: str
     flags: tuple[str, ...] = ()
+    docker_inside: bool = False
+
+    @property
+    def all_flags(self) -> tuple[str, ...]:
+        """The arguments of `docker create` that this node has and others do not."""
+        return (*self.flags, *(DOCKER_FLAGS if self.docker_inside else ()))
 
     @property
     def spec(self) -> str:
         """A hash of what, when it changes, makes an existing container another machine."""
-        return hashlib.sha256(json.dumps([self.suite, self.flags]).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps([self.suite, self.all_flags]).encode()).hexdigest()[:12]
 
 
 class Testbed:
@@ -151,7 +164,7 @@ class Testbed:
             f"{LABEL}.spec": node.spec,
             f"{LABEL}.suite": node.suite,
         }
-        flags = [*NODE_FLAGS, *(f"--label={key}={value}" for key, value in labels.items()), *node.flags]
+        flags = [*NODE_FLAGS, *(f"--label={key}={value}" for key, value in labels.items()), *node.all_flags]
         names = [f"--name={self.prefix}-{node.name}", f"--hostname={node.name}", f"--network-alias={node.name}"]
         host.docker("create", *names, f"--network={self.prefix}", *flags, image_name)
 
@@ -227,8 +240,14 @@ class Testbed:
 
     # ---- inventory ---------------------------------------------------------------------------------------------
 
-    def write_inventory(self, path: pathlib.Path, nodes: dict[str, dict], groups: dict[str, list[str]]) -> bool:
-        """Write the inventory file of the nodes; return whether it was new."""
+    def write_inventory(
+        self,
+        path: pathlib.Path,
+        nodes: dict[str, dict],
+        groups: dict[str, list[str]],
+        variables: dict[str, dict],
+    ) -> bool:
+        """Write the inventory file of the nodes, with further variables of some; return whether it was new."""
         path = path.resolve()
         lines = ["# Written by testbed/testbed.py: the addresses of the nodes it started.", "---", "all:", "  hosts:"]
         for node, container in sorted(nodes.items()):
@@ -245,6 +264,7 @@ class Testbed:
                 f"      ansible_ssh_common_args: {json.dumps(arguments)}",
                 # A later node may get the same address: a connection kept open belongs to one container only.
                 f'      ansible_control_path: "%(directory)s/{container["id"]}"',
+                *(f"      {name}: {json.dumps(value)}" for name, value in variables.get(node, {}).items()),
             ]
         if groups:
             lines.append("  children:")
@@ -272,6 +292,22 @@ class Testbed:
             return json.loads(self.inventory_record.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return []
+
+    # ---- Docker inside a node ----------------------------------------------------------------------------------
+
+    def load_image(self, node: str) -> tuple[str, bool]:
+        """Put a node's base image into the engine inside it; return its name there and whether it was missing."""
+        found = self.containers().get(node)
+        if not found:
+            raise host.TestbedError(f"The testbed {self.name} has no node {node}.")
+        inside = ("exec", "--interactive", found["id"], "docker")
+        outer = host.docker("inspect", "--format={{.Config.Image}}", found["id"]).stdout.strip()
+        if host.docker(*inside, "image", "inspect", INNER_IMAGE, check=False).returncode == 0:
+            return INNER_IMAGE, False
+        with subprocess.Popen([*host.docker_prefix(), "save", outer], stdout=subprocess.PIPE) as save:
+            host.docker(*inside, "load", "--quiet", stdin=save.stdout)
+        host.docker(*inside, "tag", outer, INNER_IMAGE)
+        return INNER_IMAGE, True
 
     # ---- down --------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         metavar="NODE=ARG",
         help="one more argument of `docker create` for a node, such as db1=--memory=2g",
     )
+    up.add_argument(
+        "--docker-inside",
+        action="append",
+        default=[],
+        metavar="NODE",
+        help="a node that can run Docker Engine: with a volume for its data, and its variables in the inventory",
+    )
     up.add_argument("--inventory", type=pathlib.Path, help="an inventory file to write")
     up.add_argument("--group", action="append", default=[], metavar="GROUP=NODE[,NODE]", help="a group in it")
     up.set_defaults(command=command_up)
@@ -67,6 +74,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     down.add_argument("--name", type=name, required=True)
     down.add_argument("--node", action="append", default=[], help="remove this node only")
     down.set_defaults(command=command_down)
+    load = commands.add_parser("load-image", help="put a node's own base image into the Docker Engine inside it")
+    load.add_argument("--name", type=name, required=True)
+    load.add_argument("--node", required=True)
+    load.set_defaults(command=command_load_image)
     listing = commands.add_parser("list", help="show this clone's testbeds")
     listing.set_defaults(command=command_list)
     purge = commands.add_parser("purge", help="remove all that this clone's testbeds made")
@@ -99,7 +110,13 @@ def read_nodes(arguments: argparse.Namespace) -> list[nodes.Node]:
                 f"--docker-arg {text}: give NODE=ARG with one of the nodes, such as db1=--memory=2g."
             )
         flags.setdefault(node, []).append(flag)
-    return [nodes.Node(node, suite, tuple(flags.get(node, ()))) for node, suite in wanted.items()]
+    strange = [node for node in arguments.docker_inside if node not in wanted]
+    if strange:
+        raise host.TestbedError(f"--docker-inside {strange[0]}: give one of the nodes.")
+    return [
+        nodes.Node(node, suite, tuple(flags.get(node, ())), node in arguments.docker_inside)
+        for node, suite in wanted.items()
+    ]
 
 
 def read_groups(texts: list[str], known: set[str]) -> dict[str, list[str]]:
@@ -122,7 +139,8 @@ def command_up(arguments: argparse.Namespace) -> int:
     testbed = nodes.Testbed(arguments.name)
     changed, up = testbed.up(wanted)
     if arguments.inventory:
-        changed |= testbed.write_inventory(arguments.inventory, up, groups)
+        variables = {node.name: nodes.DOCKER_VARIABLES for node in wanted if node.docker_inside}
+        changed |= testbed.write_inventory(arguments.inventory, up, groups, variables)
     addresses = ", ".join(f"{node} {container['address']}" for node, container in up.items())
     host.say(f"testbed {arguments.name}: {addresses}{'' if changed else '; nothing changed'}")
     return 0
@@ -135,6 +153,13 @@ def command_down(arguments: argparse.Namespace) -> int:
     testbed = nodes.Testbed(arguments.name)
     removed = testbed.remove_nodes(arguments.node) if arguments.node else testbed.down()
     host.say(f"testbed {arguments.name}: {'removed' if removed else 'nothing to remove'}")
+    return 0
+
+
+def command_load_image(arguments: argparse.Namespace) -> int:
+    """Put a node's base image into the engine inside it, so that images can be built from it without a registry."""
+    image_name, changed = nodes.Testbed(arguments.name).load_image(arguments.node)
+    host.say(f"{arguments.node} has the image {image_name}{'' if changed else '; nothing changed'}")
     return 0
 
 

@@ -9,7 +9,14 @@ import pathlib
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.mlops.stack.plugins.module_utils.archive import settings as archive
-from ansible_collections.mlops.stack.plugins.module_utils.stack import checks, plan, releases, secrets, variables
+from ansible_collections.mlops.stack.plugins.module_utils.stack import (
+    checks,
+    docker,
+    plan,
+    releases,
+    secrets,
+    variables,
+)
 
 ROLES = pathlib.Path(__file__).resolve().parents[2] / "roles"
 LOCK = "requirements-"
@@ -33,7 +40,7 @@ class ActionModule(ActionBase):
         hosts = {}
         for host in dict.fromkeys(host for members in groups.values() for host in members):
             known = task_vars["hostvars"][host]
-            wanted = [*variables.HOST_VARIABLES, *releases.VARIABLES, *archive.VARIABLES]
+            wanted = [*variables.HOST_VARIABLES, *releases.VARIABLES, *archive.VARIABLES, *docker.VARIABLES]
             for service in variables.DEFAULTS.values():
                 wanted += service
             hosts[host] = {

@@ -10,9 +10,9 @@ module: host_facts
 short_description: Read everything the stack plans with from a host, in one call
 version_added: "0.1.0"
 description:
-  - Reads a host's operating system, processors, memory, address, installed Debian packages, accounts, Python
-    environments, PostgreSQL clusters, free disk space and listening sockets, and returns them as the one fact
-    C(common_host).
+  - Reads a host's operating system, processors, memory, GPUs, address, routes, installed Debian packages, accounts,
+    Python environments, PostgreSQL clusters, Docker Engine, free disk space and listening sockets, and returns them as
+    the one fact C(common_host).
   - Everything is read from files and from the kernel; no command is started and nothing is sent over the network.
   - What cannot be read, because the system is an unusual one or the user is an ordinary one, is left empty and never
     fails the module.
@@ -229,6 +229,89 @@ ansible_facts:
               pid: 712
               process: postgres
               unit: postgresql@17-main.service
+        routes:
+          description:
+            - Networks that the host has routes to, without default routes, those of the host and its cable alone, and
+              those of Docker's own bridges.
+          returned: always
+          type: list
+          elements: dict
+          contains:
+            network:
+              description: The network in CIDR form.
+              returned: always
+              type: str
+            interface:
+              description: The interface it is reached through.
+              returned: always
+              type: str
+          sample:
+            - {network: 192.0.2.0/24, interface: eth0}
+        group_ids:
+          description: The numbers of the groups C(video) and C(render), each where there is one.
+          returned: always
+          type: dict
+          sample: {video: 44, render: 105}
+        gpus:
+          description:
+            - NVIDIA's GPUs that the driver shows in C(/proc/driver/nvidia/gpus), and AMD's that computations can use,
+              for which C(/dev/kfd) has to be there.
+          returned: always
+          type: list
+          elements: dict
+          contains:
+            vendor:
+              description: V(nvidia) or V(amd).
+              returned: always
+              type: str
+            model:
+              description: The model; null where it is not told.
+              returned: always
+              type: str
+            memory_mb:
+              description: The GPU's own memory in MiB; null where no file tells it, as with NVIDIA's driver.
+              returned: always
+              type: int
+            driver:
+              description: The version of the driver; null where it has none of its own, as the kernel's.
+              returned: always
+              type: str
+          sample:
+            - {vendor: amd, model: AMD Instinct MI100, memory_mb: 32752, driver: null}
+        docker:
+          description: What there is of Docker Engine.
+          returned: always
+          type: dict
+          contains:
+            package:
+              description: The installed package with the engine; null where there is none.
+              returned: always
+              type: str
+            version:
+              description: The engine's version, from that package.
+              returned: always
+              type: str
+            config:
+              description:
+                - Whose C(/etc/docker/daemon.json) it is, V(managed) by the role P(mlops.stack.docker_host#role) or
+                  V(foreign). V(absent) where there is none, or none with a setting.
+              returned: always
+              type: str
+            data_dir:
+              description: The folder for images, containers and volumes.
+              returned: always
+              type: str
+            objects:
+              description: How many containers and volumes are in that folder. Only root sees them.
+              returned: always
+              type: int
+            users:
+              description: The accounts in the group C(docker).
+              returned: always
+              type: list
+              elements: str
+          sample:
+            {package: docker.io, version: 26.1.5, config: managed, data_dir: /var/lib/docker, objects: 2, users: [ops]}
 """
 
 from ansible.module_utils.basic import AnsibleModule

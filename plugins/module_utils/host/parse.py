@@ -9,6 +9,8 @@ Nothing here opens a file, and a text that makes no sense yields an empty result
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import struct
 
@@ -26,6 +28,14 @@ FIRST_OWN_DATABASE = 16384
 # login.defs gives people these numbers, and nobody is 65534.
 FIRST_PERSON = 1000
 LAST_PERSON = 65000
+# linux/route.h: the route leads somewhere.
+ROUTE_UP = 1
+# Bridges that Docker Engine makes itself: their networks are the engine's own, not the site's.
+ENGINE_BRIDGE = re.compile(r"(docker0|docker_gwbridge|br-[0-9a-f]{12})$")
+# An engine's label in the daemon.json that the role docker_host writes; JSON has no comments.
+ENGINE_LABEL = "mlops.stack=managed"
+# Memory of a GPU's own, in amdgpu's words for the kinds of memory (kfd_crat.h).
+AMD_OWN_MEMORY = (1, 2)
 
 
 def os_release(text):
@@ -188,6 +198,14 @@ def _field(stanza, key):
     return stanza[start:] if end < 0 else stanza[start:end]
 
 
+def package_version(status, name):
+    """Return the upstream version, without epoch and revision, of an installed package in dpkg's status, or None."""
+    start = (b"\n" + status).find(b"\nPackage: %s\n" % name.encode("ascii"))
+    version = _field(status[start:].split(b"\n\n", 1)[0], b"Version: ").decode("ascii", "replace") if start >= 0 else ""
+    match = re.match(r"(?:\d+:)?(\d+(?:\.\d+)*)", version)
+    return match.group(1) if match else None
+
+
 def account_names(passwd):
     """Return the sorted names of the accounts in an /etc/passwd."""
     return sorted({line.partition(":")[0] for line in passwd.splitlines() if ":" in line and line[0] not in "#+-:"})
@@ -251,3 +269,103 @@ def is_local(address):
         or address in ("::1", "0.0.0.0", "::")
         or (len(first) == 4 and first.startswith(("fe8", "fe9", "fea", "feb")))
     )
+
+
+def group_ids(groups, names):
+    """Return the number of each of the named groups that is in an /etc/group."""
+    found = {}
+    for line in groups.splitlines():
+        fields = line.split(":")
+        if fields[0] in names and len(fields) > 2 and fields[2].isdigit():
+            found[fields[0]] = int(fields[2])
+    return found
+
+
+def group_members(groups, name):
+    """Return the sorted accounts that an /etc/group lists in a group."""
+    for line in groups.splitlines():
+        fields = line.split(":")
+        if fields[0] == name and len(fields) > 3:
+            return sorted(member for member in fields[3].split(",") if member)
+    return []
+
+
+def routes_v4(text):
+    """Return [(network, interface)] of a /proc/net/route: those that another network could collide with."""
+    found = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 7 and int(fields[3], 16) & ROUTE_UP:
+            address, mask = (struct.pack("=I", int(fields[column], 16)) for column in (1, 7))
+            length = bin(int.from_bytes(mask, "big")).count("1")
+            found.append((socket.inet_ntop(socket.AF_INET, address), length, fields[0]))
+    return _networks(found)
+
+
+def routes_v6(text):
+    """Return the same of a /proc/net/ipv6_route."""
+    found = []
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) > 9 and int(fields[8], 16) & ROUTE_UP:
+            address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(fields[0]))
+            found.append((address, int(fields[1], 16), fields[9]))
+    return _networks(found)
+
+
+def _networks(routes):
+    """Leave out what stays on this host or its cable, Docker's own bridges, and routes to all or half of the world."""
+    return [
+        ("%s/%d" % (address, length), interface)
+        for address, length, interface in routes
+        if length > 1
+        and interface != "lo"
+        and not is_local(address)
+        and not (":" in address and address.startswith("ff"))
+        and not ENGINE_BRIDGE.match(interface)
+    ]
+
+
+def engine_config(text):
+    """Return (kind, data folder) of a daemon.json: kind is absent, managed (by the role docker_host) or foreign.
+
+    A file without any setting counts as absent. The data folder is None where the file names none.
+    """
+    if not text.strip():
+        return "absent", None
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        return "foreign", None
+    if not isinstance(settings, dict):
+        return "foreign", None
+    if not settings:
+        return "absent", None
+    labels, folder = settings.get("labels"), settings.get("data-root")
+    kind = "managed" if isinstance(labels, list) and ENGINE_LABEL in labels else "foreign"
+    return kind, folder if isinstance(folder, str) else None
+
+
+def nvidia_model(information):
+    """Return the model in the information that NVIDIA's driver gives for a GPU, or None."""
+    for line in information.splitlines():
+        name, _colon, value = line.partition(":")
+        if name.strip() == "Model":
+            return value.strip() or None
+    return None
+
+
+def properties(text):
+    """Return {name: number} of a file of properties in the kernel's description of AMD's GPUs."""
+    found = {}
+    for line in text.splitlines():
+        name, _space, value = line.partition(" ")
+        if value.isdigit():
+            found[name] = int(value)
+    return found
+
+
+def amd_memory_mb(banks):
+    """Return the MiB of a GPU's own memory from the properties of its banks, or None where none is its own."""
+    own = [bank.get("size_in_bytes", 0) for bank in banks if bank.get("heap_type") in AMD_OWN_MEMORY]
+    return sum(own) >> 20 if own else None

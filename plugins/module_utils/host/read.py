@@ -19,6 +19,15 @@ UNITS = "/etc/systemd/system"
 CLUSTERS = "/etc/postgresql"
 # Files that the role postgres writes for a cluster; either of them shows that the cluster is the stack's.
 MANAGED = ("conf.d/mlops-stack.conf", "mlops-stack_hba.conf")
+# Packages with a Docker Engine: the distributions' own, Docker's, and Microsoft's.
+ENGINES = ("docker.io", "docker-ce", "moby-engine")
+ENGINE_DATA = "/var/lib/docker"
+# Files that an engine without any container or volume has there.
+ENGINE_OWN = ("backingFsBlockDev", "metadata.db")
+NVIDIA = "/proc/driver/nvidia/gpus"
+AMD = "/sys/class/kfd/kfd/topology/nodes"
+# Groups that own the device files of GPUs; the number of render differs from host to host.
+DEVICE_GROUPS = ("video", "render")
 MEBIBYTE = 1 << 20
 NETLINK_SOCK_DIAG = 4
 
@@ -61,13 +70,16 @@ class Host:
 
         :param paths: the path to measure, by what it is for.
         """
+        status = self.data("/var/lib/dpkg/status")
+        packages = self.packages(status)
+        groups = self.text("/etc/group")
         return {
             "os": parse.os_release(self.text("/etc/os-release") or self.text("/usr/lib/os-release")),
             "python": "%d.%d" % sys.version_info[:2],
             "cpus": self.cpus(),
             "memory_mb": self.memory_mb(),
             "default_address": self.default_address(),
-            "packages": self.packages(),
+            "packages": packages,
             "users": parse.account_names(self.text("/etc/passwd")),
             "accounts": parse.people(self.text("/etc/passwd")),
             "envs": self.environments(env_root, marker),
@@ -75,6 +87,10 @@ class Host:
             "clusters": self.clusters(),
             "disks": {purpose: self.disk(path) for purpose, path in paths.items()},
             "listeners": self.listeners(),
+            "routes": self.routes(),
+            "group_ids": parse.group_ids(groups, DEVICE_GROUPS),
+            "gpus": self.nvidia_gpus() + self.amd_gpus(),
+            "docker": self.docker(status, packages, groups),
         }
 
     def cgroup_limits(self, read):
@@ -108,12 +124,10 @@ class Host:
         )
         return max(1, math.ceil(min(limits + [usable_cpus()])))
 
-    def packages(self):
-        """Return the names of the installed Debian packages; none on a system without dpkg."""
+    def packages(self, status):
+        """Return the names of the installed Debian packages, from dpkg's status; none on a system without dpkg."""
         updates = [name for name in self.names("/var/lib/dpkg/updates") if name.isdigit()]
-        return parse.installed_packages(
-            self.data("/var/lib/dpkg/status"), *[self.data("/var/lib/dpkg/updates/" + name) for name in updates]
-        )
+        return parse.installed_packages(status, *[self.data("/var/lib/dpkg/updates/" + name) for name in updates])
 
     def environments(self, env_root, marker):
         """Return the names of the Python environments whose installation was completed."""
@@ -213,6 +227,62 @@ class Host:
                 if inode is not None:
                     owners[inode] = pid
         return owners
+
+    def routes(self):
+        """Return the networks that this host has routes to, each with its interface."""
+        found = parse.routes_v4(self.text("/proc/net/route")) + parse.routes_v6(self.text("/proc/net/ipv6_route"))
+        return [dict(network=network, interface=interface) for network, interface in dict.fromkeys(found)]
+
+    def docker(self, status, packages, groups):
+        """Return what there is of Docker: its package, version, configuration, data and users."""
+        package = next((name for name in ENGINES if name in packages), None)
+        config, folder = parse.engine_config(self.text("/etc/docker/daemon.json"))
+        folder = folder or ENGINE_DATA
+        objects = self.names(folder + "/containers") + self.names(folder + "/volumes")
+        return {
+            "package": package,
+            "version": parse.package_version(status, package) if package else None,
+            "config": config,
+            "data_dir": folder,
+            "objects": len([name for name in objects if name not in ENGINE_OWN]),
+            "users": parse.group_members(groups, "docker"),
+        }
+
+    def nvidia_gpus(self):
+        """Return the GPUs that NVIDIA's driver knows of. It tells their memory to programs of its own only."""
+        driver = self.text("/sys/module/nvidia/version").strip() or None
+        return [
+            dict(
+                vendor="nvidia",
+                model=parse.nvidia_model(self.text("%s/%s/information" % (NVIDIA, name))),
+                memory_mb=None,
+                driver=driver,
+            )
+            for name in self.names(NVIDIA)
+        ]
+
+    def amd_gpus(self):
+        """Return AMD's GPUs that computations can use: without /dev/kfd there are none.
+
+        Where the kernel does not describe them, each device to render with stands for one.
+        """
+        if "kfd" not in self.names("/dev"):
+            return []
+        driver = self.text("/sys/module/amdgpu/version").strip() or None
+        found = []
+        for name in self.names(AMD):
+            folder = "%s/%s" % (AMD, name)
+            seen = parse.properties(self.text(folder + "/properties"))
+            # The host's processors are listed as well.
+            if seen.get("simd_count"):
+                device = "/sys/class/drm/renderD%d/device" % seen.get("drm_render_minor", 0)
+                model = self.text(device + "/product_name").strip() or self.text(folder + "/name").strip() or None
+                banks = self.names(folder + "/mem_banks")
+                files = [self.text("%s/mem_banks/%s/properties" % (folder, bank)) for bank in banks]
+                memory = parse.amd_memory_mb([parse.properties(text) for text in files])
+                found.append(dict(vendor="amd", model=model, memory_mb=memory, driver=driver))
+        devices = [name for name in self.names("/dev/dri") if name.startswith("renderD")]
+        return found or [dict(vendor="amd", model=None, memory_mb=None, driver=driver) for _device in devices]
 
     def default_address(self):
         """Return the address from which this host reaches the rest of the world, or None without such a route."""

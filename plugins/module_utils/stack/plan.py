@@ -5,7 +5,14 @@
 from __future__ import annotations
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.mlops.stack.plugins.module_utils.stack import addresses, backup, budget, checks, postgres
+from ansible_collections.mlops.stack.plugins.module_utils.stack import (
+    addresses,
+    backup,
+    budget,
+    checks,
+    docker,
+    postgres,
+)
 from ansible_collections.mlops.stack.plugins.module_utils.stack import variables as v
 
 SERVICES = ("postgres", "seaweedfs", "mlflow")
@@ -135,8 +142,11 @@ def make(groups, group_names, hosts, secrets):
     :param secrets: the inventory's ``common_secrets``.
     :returns: ``(stack, problems)``; ``stack`` is None when the inventory itself is at fault.
     """
+    hosts = docker.planned(groups, hosts)
     values, problems = effective(groups, hosts)
     problems += checks.settings(values)
+    notebooks, unusable = docker.wanted(groups.get("jupyter", ()), hosts)
+    problems += unusable
     problems += checks.groups(groups, group_names, values["mlflow_server_backend"], values["mlflow_server_artifacts"])
     problems += backup.group(groups["backup"], group_names["backup"], values["mlflow_server_backend"])
     for name, value in secrets.items():
@@ -161,14 +171,13 @@ def make(groups, group_names, hosts, secrets):
 
     workers = {name: workers_of(hosts[name]) for name in groups["mlflow"]}
     stack = compose(groups, values, reached, workers)
+    stack["docker"] = notebooks
     for name, entry in hosts.items():
         if entry["facts"] is None:
             continue
         services = services_of(name, groups)
         needed = budget.memory_needed(services, workers.get(name, 0))
-        missing = [service for service in services if not is_up(entry["facts"], service)]
-        if name in groups["backup"] and not backup.is_installed(entry["facts"]):
-            missing.append("backup")
+        missing = missing_parts(name, entry["facts"], groups, notebooks)
         problems += checks.host(name, entry["facts"], services, needed, disk_needed(missing, values))
         version = postgres.version(values, entry["facts"])
         strangers = postgres.strangers(entry["facts"]["clusters"], version)
@@ -181,9 +190,20 @@ def make(groups, group_names, hosts, secrets):
             stack["postgres"]["settings"] = budget.postgres(
                 entry["facts"]["memory_mb"], others, stack["mlflow"]["connections"]
             )
+    problems += docker.hosts(notebooks, hosts, {name: where["private"] for name, where in reached.items()})
     for name in groups["backup"]:
         problems += backup.host(name, hosts[name]["facts"], stack["postgres"]["version"], values["postgres_repository"])
     return stack, problems
+
+
+def missing_parts(name, facts, groups, notebooks):
+    """What a host carries and is not up, or not installed, there yet."""
+    missing = [service for service in services_of(name, groups) if not is_up(facts, service)]
+    if name in groups["backup"] and not backup.is_installed(facts):
+        missing.append("backup")
+    if name in notebooks and not docker.is_installed(facts, notebooks[name]):
+        missing.append("jupyter")
+    return missing
 
 
 def workers_of(entry):

@@ -83,6 +83,8 @@ DISK_NEEDED = {
     "seaweedfs": {"envs": 512, "seaweedfs": 2048},
     "mlflow": {"envs": 3072},
     "backup": {"envs": 256},
+    # The engine, one image and the layers it is built from.
+    "jupyter": {"docker": 6144},
 }
 
 #: What MLflow needs besides where its database or its artifacts are files of its own.

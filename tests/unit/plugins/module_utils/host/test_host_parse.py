@@ -222,3 +222,137 @@ def test_databases():
 )
 def test_is_local(address, local):
     assert parse.is_local(address) is local
+
+
+STATUS = b"""\
+Package: docker-cli
+Status: install ok installed
+Version: 9.9
+
+Package: docker.io
+Status: install ok installed
+Architecture: amd64
+Version: 26.1.5+dfsg1-9+deb13u1
+
+Package: docker-ce
+Version: 5:27.3.1-1~debian.12~bookworm
+
+Package: odd
+Version: unknown
+
+Package: silent
+Status: install ok installed
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("docker-cli", "9.9"),
+        ("docker.io", "26.1.5"),
+        ("docker-ce", "27.3.1"),
+        ("odd", None),
+        ("silent", None),
+        ("docker", None),
+    ],
+)
+def test_package_version(name, version):
+    assert parse.package_version(STATUS, name) == version
+
+
+GROUPS = "root:x:0:\nvideo:x:44:a\nrender:x:993:\ndocker:x:101:ops,,ann\nbroken\nodd:x:y:\n"
+
+
+def test_groups():
+    assert parse.group_ids(GROUPS, ("video", "render", "odd", "broken")) == {"video": 44, "render": 993}
+    assert parse.group_ids("", ("video",)) == {}
+    assert parse.group_members(GROUPS, "docker") == ["ann", "ops"]
+    assert parse.group_members(GROUPS, "render") == parse.group_members(GROUPS, "broken") == []
+    assert parse.group_members(GROUPS, "missing") == []
+
+
+def route(interface, address, mask, flags=1):
+    """A line of /proc/net/route, as a machine of this byte order writes it."""
+    words = [struct.unpack("=I", socket.inet_aton(text))[0] for text in (address, mask)]
+    return f"{interface}\t{words[0]:08X}\t00000000\t{flags:04X}\t0\t0\t0\t{words[1]:08X}\t0\t0\t0\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "routes"),
+    [
+        (route("eth0", "10.1.2.0", "255.255.255.0"), [("10.1.2.0/24", "eth0")]),
+        (route("tun0", "10.0.0.0", "255.0.0.0", 3), [("10.0.0.0/8", "tun0")]),
+        (route("virbr0", "192.168.122.0", "255.255.255.0"), [("192.168.122.0/24", "virbr0")]),
+        (route("br-office", "10.9.0.0", "255.255.0.0"), [("10.9.0.0/16", "br-office")]),
+        # Where everything goes, also as two halves.
+        (route("eth0", "0.0.0.0", "0.0.0.0", 3), []),
+        (route("tun0", "128.0.0.0", "128.0.0.0", 3), []),
+        # Docker's own bridges.
+        (route("docker0", "172.17.0.0", "255.255.0.0"), []),
+        (route("br-0123456789ab", "172.18.0.0", "255.255.0.0"), []),
+        # Down, cut off, and of this cable alone.
+        (route("eth1", "10.2.0.0", "255.255.0.0", 0), []),
+        ("eth0\t0\t0\n", []),
+        (route("eth0", "169.254.0.0", "255.255.0.0"), []),
+    ],
+)
+def test_routes(line, routes):
+    assert parse.routes_v4("Iface\tDestination\n" + line) == routes
+
+
+@pytest.mark.parametrize(
+    ("network", "length", "interface", "routes"),
+    [
+        ("fd00:1::", 64, "eth0", [("fd00:1::/64", "eth0")]),
+        ("2001:db8::7", 128, "eth0", [("2001:db8::7/128", "eth0")]),
+        ("2001:db8::7", 128, "lo", []),
+        ("fe80::", 64, "eth0", []),
+        ("ff00::", 8, "eth0", []),
+        ("::", 0, "eth0", []),
+    ],
+)
+def test_routes_of_ipv6(network, length, interface, routes):
+    packed = socket.inet_pton(socket.AF_INET6, network).hex()
+    line = f"{packed} {length:02x} {'0' * 32} 00 {'0' * 32} 00000100 00000001 00000000 {{}} {interface}\n"
+    assert parse.routes_v6(line.format("00000001")) == routes
+    assert parse.routes_v6(line.format("00200200")) == parse.routes_v6("cut off\n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "folder"),
+    [
+        ("", "absent", None),
+        (" \n", "absent", None),
+        ("{}", "absent", None),
+        ('{"labels": ["a=b", "mlops.stack=managed"], "data-root": "/srv"}', "managed", "/srv"),
+        ('{"labels": ["a=b"]}', "foreign", None),
+        ('{"labels": "mlops.stack=managed", "data-root": 1}', "foreign", None),
+        ('{"data-root": "/srv"}', "foreign", "/srv"),
+        ("[]", "foreign", None),
+        ("{", "foreign", None),
+    ],
+)
+def test_engine_config(text, kind, folder):
+    assert parse.engine_config(text) == (kind, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("Model: \t\t NVIDIA A100 80GB PCIe\nIRQ:   \t 150\n", "NVIDIA A100 80GB PCIe"),
+        ("IRQ: 1\nModel:\n", None),
+        ("", None),
+    ],
+)
+def test_nvidia_model(text, model):
+    assert parse.nvidia_model(text) == model
+
+
+def test_amd_properties():
+    assert parse.properties("simd_count 480\nname arcturus\n\nsize_in_bytes 1\n") == {
+        "simd_count": 480,
+        "size_in_bytes": 1,
+    }
+    own, shared = {"heap_type": 1, "size_in_bytes": 32 << 30}, {"heap_type": 0, "size_in_bytes": 64 << 30}
+    assert parse.amd_memory_mb([own, shared, {"heap_type": 2}]) == 32768
+    assert parse.amd_memory_mb([shared]) is None

@@ -295,3 +295,82 @@ def test_no_process_is_looked_at_once_all_owners_are_known(machine):
     process(machine, 201, "other", "other.service", 12)
     (entry,) = host(machine).listeners()
     assert entry["pid"] == 200
+
+
+def test_nothing_of_docker_and_no_gpu(machine):
+    facts = host(machine).facts({}, "/opt")
+    assert (facts["gpus"], facts["routes"], facts["group_ids"]) == ([], [], {})
+    assert facts["docker"] == {
+        "package": None,
+        "version": None,
+        "config": "absent",
+        "data_dir": "/var/lib/docker",
+        "objects": 0,
+        "users": [],
+    }
+
+
+def test_docker(machine):
+    machine("/etc/group", "docker:x:101:ops\nrender:x:993:\n")
+    machine("/var/lib/dpkg/status", "Package: docker-ce\nStatus: install ok installed\nVersion: 5:27.3.1-1\n")
+    machine("/etc/docker/daemon.json", '{"data-root": "/srv/docker", "labels": ["mlops.stack=managed"]}')
+    machine("/srv/docker/volumes/metadata.db", "")
+    machine("/srv/docker/volumes/backingFsBlockDev", "")
+    assert host(machine).facts({}, "/opt")["docker"]["objects"] == 0
+    machine("/srv/docker/volumes/notebooks/_data/a", "")
+    machine("/srv/docker/containers/0123/config.v2.json", "")
+    facts = host(machine).facts({}, "/opt")
+    assert facts["group_ids"] == {"render": 993}
+    assert facts["docker"] == {
+        "package": "docker-ce",
+        "version": "27.3.1",
+        "config": "managed",
+        "data_dir": "/srv/docker",
+        "objects": 2,
+        "users": ["ops"],
+    }
+
+
+def test_routes(machine):
+    line = "eth0 {} 00000000 0001 0 0 0 {}\n".format(
+        *["%08X" % struct.unpack("=I", bytes(p)) for p in ([10, 1, 0, 0], [255, 255, 0, 0])]
+    )
+    machine("/proc/net/route", "Iface\n" + line + line)
+    machine("/proc/net/ipv6_route", f"fd{'0' * 30} 40 {'0' * 32} 00 {'0' * 32} 0 0 0 00000001 eth0\n")
+    assert host(machine).routes() == [
+        {"network": "10.1.0.0/16", "interface": "eth0"},
+        {"network": "fd00::/64", "interface": "eth0"},
+    ]
+
+
+def test_nvidia_gpus(machine):
+    machine("/proc/driver/nvidia/gpus/0000:81:00.0/information", "Model: \t NVIDIA A100 80GB PCIe\n")
+    assert host(machine).nvidia_gpus() == [
+        {"vendor": "nvidia", "model": "NVIDIA A100 80GB PCIe", "memory_mb": None, "driver": None}
+    ]
+    machine("/sys/module/nvidia/version", "535.129.03\n")
+    assert host(machine).nvidia_gpus()[0]["driver"] == "535.129.03"
+
+
+def test_amd_gpus(machine):
+    nodes = "/sys/class/kfd/kfd/topology/nodes"
+    machine(f"{nodes}/0/properties", "cpu_cores_count 64\nsimd_count 0\n")
+    machine(f"{nodes}/1/properties", "simd_count 480\ndrm_render_minor 128\n")
+    machine(f"{nodes}/1/name", "arcturus\n")
+    machine(f"{nodes}/1/mem_banks/0/properties", "heap_type 1\nsize_in_bytes 34342961152\n")
+    # Without the device nothing can be computed, whatever else the kernel tells.
+    assert host(machine).amd_gpus() == []
+    machine("/dev/kfd", "")
+    gpu = {"vendor": "amd", "model": "arcturus", "memory_mb": 32752, "driver": None}
+    assert host(machine).amd_gpus() == [gpu]
+    machine("/sys/class/drm/renderD128/device/product_name", "AMD Instinct MI100\n")
+    machine("/sys/module/amdgpu/version", "6.3.6\n")
+    assert host(machine).amd_gpus() == [gpu | {"model": "AMD Instinct MI100", "driver": "6.3.6"}]
+
+
+def test_amd_gpus_that_the_kernel_does_not_describe(machine):
+    machine("/dev/kfd", "")
+    assert host(machine).amd_gpus() == []
+    machine("/dev/dri/card0", "")
+    machine("/dev/dri/renderD128", "")
+    assert host(machine).amd_gpus() == [{"vendor": "amd", "model": None, "memory_mb": None, "driver": None}]

@@ -257,3 +257,53 @@ def test_ports_are_looked_for_only_where_the_service_runs():
     assert problems == [
         "store1: port 18888 is held by nc (process 9): stop it, or set seaweedfs_cluster_filer_port to a free port."
     ]
+
+
+def notebook(address, **changed):
+    """What is read on a bare host for notebooks."""
+    engine = {
+        "package": None,
+        "version": None,
+        "config": "absent",
+        "data_dir": "/var/lib/docker",
+        "objects": 0,
+        "users": [],
+    }
+    read = facts(address) | {"routes": [], "gpus": [], "group_ids": {}, "users": [], "docker": engine}
+    return {**read, **changed}
+
+
+def test_hosts_for_notebooks():
+    gpu = {"vendor": "nvidia", "model": "NVIDIA A100", "memory_mb": None, "driver": None}
+    ready = notebook("10.0.0.6", packages=["docker.io", "python3-requests"])
+    ready["docker"] = ready["docker"] | {"package": "docker.io", "version": "26.1.5"}
+    known = hosts(
+        cpu1={"facts": ready},
+        gpu1={"variables": {"docker_host_gpu": "nvidia"}, "facts": notebook("10.0.0.5", gpus=[gpu])},
+        gpu2={"facts": None},
+    )
+    stack, problems = make(groups(jupyter=["cpu1", "gpu1", "gpu2"]), known)
+    assert problems == []
+    assert {name: (wanted["gpu"], wanted["gpus"]) for name, wanted in stack["docker"].items()} == {
+        "cpu1": ("none", []),
+        "gpu1": ("nvidia", ["NVIDIA A100"]),
+    }
+    assert stack["probes"]["gpu1"] == {"targets": [], "apt": True, "index": False, "missing": ["jupyter"]}
+    assert stack["probes"]["cpu1"]["missing"] == []
+    assert "gpu2" not in stack["hosts"]
+
+
+def test_hosts_for_notebooks_that_cannot_be():
+    known = hosts(
+        gpu1={"variables": {"docker_host_gpu": "amd"}, "facts": notebook("10.213.0.5", disks=disks(100))},
+        gpu2={"variables": {"docker_host_gpu": "any"}, "facts": notebook("10.0.0.6")},
+    )
+    assert make(groups(jupyter=["gpu2"]), known)[1] == [
+        "docker_host_gpu: 'any' is unknown: use one of none, nvidia, amd."
+    ]
+    known["gpu1"]["facts"]["disks"]["docker"] = {"path": "/var/lib/docker", "device": 9, "free_mb": 100}
+    sentences = make(groups(jupyter=["gpu1"]), known)[1]
+    assert len(sentences) == 3
+    assert "the installation needs 6144 MiB" in sentences[0]
+    assert sentences[1].startswith("gpu1 is to have an AMD GPU")
+    assert sentences[2].startswith("docker_host_address_pools: 10.213.0.0/16 on gpu1 contains 10.213.0.5")

@@ -1,0 +1,149 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node that carries Docker inside, and the preflight and the role docker_host run on it as users run them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import gpu_stand_ins
+import host
+import nodes
+import pytest
+
+TESTBED = "itest-docker"
+NODE = "gpu1"
+PROGRAM = [sys.executable, str(host.CLONE / "testbed" / "testbed.py")]
+PLAYBOOK = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
+# A tracking server belongs to every stack; here it is only planned.
+PLAYS = f"""\
+- import_playbook: {host.CLONE}/playbooks/preflight.yml
+- hosts: jupyter
+  become: true
+  gather_facts: false
+  roles:
+    - role: mlops.stack.docker_host
+"""
+INVENTORY = {
+    "all": {
+        "vars": {"mlflow_server_backend": "sqlite", "mlflow_server_artifacts": "local"},
+        "children": {"mlflow": {"hosts": {NODE: None}}, "jupyter": {"hosts": {NODE: None}}},
+    }
+}
+
+
+@dataclasses.dataclass
+class Outcome:
+    """How a playbook ended."""
+
+    status: int
+    output: str
+    messages: list[str]
+    failures: list[str]
+    changed: int
+    tasks: list[str]
+
+
+class DockerHost:
+    """The node, looked at and meddled with from outside, and plays over it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.inventory = folder / "hosts.yml"
+        self.id = ""
+
+    def shell(self, script, check=True):
+        """What a script says; it runs as root, and not through Ansible."""
+        return host.docker("exec", self.id, "bash", "-euc", script, check=check).stdout.rstrip("\n")
+
+    def play(self, variables=None, *options):
+        """Run the preflight and the role with some variables, and return the outcome."""
+        plays, groups = self.folder / "plays.yml", self.folder / "groups.json"
+        plays.write_text(PLAYS, encoding="utf-8")
+        groups.write_text(json.dumps(INVENTORY), encoding="utf-8")
+        given = {"common_secrets_dir": str(self.folder / "secrets"), **(variables or {})}
+        inventories = [f"--inventory={self.inventory}", f"--inventory={groups}"]
+        done = subprocess.run(
+            [PLAYBOOK, str(plays), *inventories, f"--extra-vars={json.dumps(given)}", *options],
+            cwd=host.CLONE,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert "{" in done.stdout, done.stdout + done.stderr
+        said = json.loads(done.stdout[done.stdout.index("{") :])
+        results = [task["hosts"][NODE] for play in said["plays"] for task in play["tasks"] if NODE in task["hosts"]]
+        return Outcome(
+            done.returncode,
+            done.stdout + done.stderr,
+            [result["msg"] for result in results if isinstance(result.get("msg"), str)],
+            [result.get("msg", "") for result in results if result.get("failed")],
+            said["stats"].get(NODE, {}).get("changed", 0),
+            [
+                task["task"]["name"]
+                for play in said["plays"]
+                for task in play["tasks"]
+                if NODE in task["hosts"] and not task["hosts"][NODE].get("skipped")
+            ],
+        )
+
+    def bring_up(self, variables=None, *options):
+        """Run them, which has to succeed."""
+        outcome = self.play(variables, *options)
+        assert outcome.status == 0, outcome.output
+        return outcome
+
+    def refuse(self, variables=None):
+        """Run them, which has to fail with one message and change nothing; return that message."""
+        outcome = self.play(variables)
+        assert outcome.status != 0 and len(outcome.failures) == 1, outcome.output
+        assert outcome.changed == 0, outcome.output
+        return outcome.failures[0]
+
+    def info(self):
+        """What the engine says of itself."""
+        return json.loads(self.shell("docker info --format '{{json .}}'"))
+
+
+@pytest.fixture(scope="session", name="bare")
+def _bare(tmp_path_factory):
+    """The node before anything was done to it; tests that need it come first."""
+    machine = DockerHost(tmp_path_factory.mktemp("docker"))
+    command = [*PROGRAM, "up", "--name", TESTBED, "--node", f"{NODE}:trixie", "--docker-inside", NODE]
+    subprocess.run([*command, "--inventory", str(machine.inventory)], check=True, timeout=600)
+    machine.id = nodes.Testbed(TESTBED).containers()[NODE]["id"]
+    yield machine
+    subprocess.run([*PROGRAM, "down", "--name", TESTBED], check=True, timeout=120)
+
+
+@pytest.fixture(scope="session", name="engine")
+def _engine(bare):
+    """The node with Docker Engine, and its own base image in it."""
+    bare.bring_up()
+    nodes.Testbed(TESTBED).load_image(NODE)
+    return bare
+
+
+@pytest.fixture
+def nvidia(bare):
+    """A stand-in for an NVIDIA GPU."""
+    gpu = gpu_stand_ins.Nvidia(bare.shell)
+    yield gpu
+    gpu.unplug()
+
+
+@pytest.fixture
+def amd(bare):
+    """A stand-in for an AMD GPU."""
+    gpu = gpu_stand_ins.Amd(bare.shell)
+    yield gpu
+    gpu.unplug()
