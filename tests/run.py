@@ -25,7 +25,8 @@ PYTEST_CLOSING = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.:]+ ?s", re.
 PYTEST_COUNT = re.compile(r"(\d+) (\w+)")
 # The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
 TESTBEDS = (
-    *("itest", "itest-archive", "itest-backup", "itest-docker", "itest-host", "itest-restore"),
+    *("itest", "itest-archive", "itest-backup", "itest-docker", "itest-host", "itest-jupyter"),
+    "itest-restore",
     *("bench-recovery", "molecule", "test"),
 )
 

@@ -31,7 +31,6 @@ SPEC = {
     "address_family": {"type": "str", "choices": ["ipv4", "ipv6"]},
     "metadata_url": {"type": "str", "default": METADATA_URL},
     "mlflow_version": {"type": "str"},
-    "experiment": {"type": "str", "default": "Default"},
     "ca_cert": {"type": "path"},
     "credentials_file": {"type": "path"},
     # It is the file's path, no secret.
@@ -124,7 +123,6 @@ class Engine:
             "timeout": options["probe_timeout"],
             "token": container.TOKEN if options["token_file"] else None,
             "mlflow_version": options["mlflow_version"],
-            "experiment": options["experiment"],
         }
         source = pathlib.Path(inside.__file__).read_text(encoding="utf-8")
         try:
@@ -231,7 +229,7 @@ class ActionModule(ActionBase):
         if wanted and not wrong:
             result = self.execute("ansible.legacy.command", {"argv": files.argv(wanted)})
             seen = files.parse(result.get("stdout", ""))
-            wrong = files.problems(options, seen)
+            wrong = files.problems(options, seen, self._task.check_mode)
         if wrong:
             raise Failed("options", " ".join(wrong))
         return seen

@@ -60,10 +60,10 @@ def sentence(said, uri, host, options):
             options["mlflow_version"],
             ".".join(options["mlflow_version"].split(".")[:2]),
         )
-    return tracking(said, uri, host, options)
+    return tracking(said, uri, host)
 
 
-def tracking(said, uri, host, options):
+def tracking(said, uri, host):
     """The sentence about a tracking server that does not do what a client asks for."""
     error = said["error"]
     if "Host header" in error:
@@ -74,13 +74,10 @@ def tracking(said, uri, host, options):
     if re.search(r"\b401\b|not authenticated", error, re.IGNORECASE):
         return "The tracking server at %s refuses the user (401): give a credentials_file with a valid user." % uri
     if re.search(r"\b403\b|permission denied", error, re.IGNORECASE):
-        return "The tracking server at %s denies this user to %s (403): give the user permission for %s." % (
+        return "The tracking server at %s forbids this user to %s (403): give a credentials_file with another user." % (
             uri,
             said["phase"],
-            options["experiment"],
         )
-    if said["kind"] == "LookupError":
-        return "On the tracking server at %s %s: set experiment to one that there is." % (uri, error)
     if re.search(r"CERTIFICATE_VERIFY_FAILED|SSLError", error):
         return "The certificate of %s is not trusted inside the container: set ca_cert." % uri
     if re.search(r"Max retries|Connection|timed out|Timeout|more than", error):

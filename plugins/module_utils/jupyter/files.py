@@ -33,12 +33,16 @@ def parse(stdout):
     return seen
 
 
-def problems(options, seen):
-    """Sentences about files that are missing or of the wrong kind or owner."""
+def problems(options, seen, check_mode=False):
+    """Sentences about files that are missing or of the wrong kind or owner.
+
+    :param check_mode: whether a task before this one may be about to make them.
+    """
     found = []
     for name, path in paths(options).items():
         if path not in seen:
-            found.append("%s: there is no %s on this host: make it first." % (name, path))
+            if not check_mode:
+                found.append("%s: there is no %s on this host: make it first." % (name, path))
             continue
         is_folder = seen[path].kind == "directory"
         if is_folder != (name in ("workspace", "config_dir")):
@@ -64,4 +68,4 @@ def owner(path, uid, user):
 def changed(options, seen):
     """When what a running container does not read again was last changed, in seconds since 1970; 0 without any."""
     names = ("token_file", "credentials_file", "ca_cert")
-    return max((seen[options[name]].mtime for name in names if options[name]), default=0)
+    return max((seen[options[name]].mtime for name in names if options[name] in seen), default=0)

@@ -51,14 +51,15 @@ def check_token(path):
         raise AssertionError("Jupyter refuses its own token")
 
 
-def track(client, download, delete_artifacts, folder, experiment):
-    """Log a run, upload a file, download it, compare, and delete it all; yields the name of each phase before it."""
+def track(client, download, delete_artifacts, folder):
+    """Log a run, upload a file, download it, compare, and delete it all; yields the name of each phase before it.
+
+    The experiment is its own: only who made one may delete there.
+    """
     yield "log a run"
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        raise LookupError("there is no experiment %s" % experiment)
-    run = client.create_run(found.experiment_id, run_name="mlops.stack probe", tags={"mlops.stack.probe": "jupyter"})
+    experiment = client.create_experiment("jupyter-probe-" + os.urandom(6).hex())
     try:
+        run = client.create_run(experiment, run_name="probe")
         client.log_metric(run.info.run_id, "probe", 1.0)
         yield "upload"
         source = os.path.join(folder, "probe.txt")
@@ -72,7 +73,7 @@ def track(client, download, delete_artifacts, folder, experiment):
         yield "delete"
         delete_artifacts(run.info.artifact_uri, "probe.txt")
     finally:
-        client.delete_run(run.info.run_id)
+        client.delete_experiment(experiment)
 
 
 def phases(settings, folder):
@@ -102,7 +103,6 @@ def phases(settings, folder):
         mlflow.artifacts.download_artifacts,
         lambda uri, path: get_artifact_repository(uri).delete_artifacts(path),
         folder,
-        settings["experiment"],
     )
 
 

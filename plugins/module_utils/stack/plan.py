@@ -11,6 +11,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.stack import (
     budget,
     checks,
     docker,
+    jupyter,
     postgres,
 )
 from ansible_collections.mlops.stack.plugins.module_utils.stack import variables as v
@@ -105,6 +106,12 @@ def disk_needed(missing, values):
     return needed
 
 
+def target(label, peer):
+    """A service of the stack as the module ``reachable`` takes it."""
+    where = (label, peer["inventory_host"], addresses.url_host(peer["host"]), peer["port"])
+    return {"name": "%s of %s at %s:%d" % where, "host": peer["host"], "port": peer["port"]}
+
+
 def probes(host, missing, stack):
     """What a host must be able to reach for the services that are not up on it yet.
 
@@ -116,18 +123,13 @@ def probes(host, missing, stack):
         for service, label in (("postgres", "PostgreSQL"), ("s3", "the S3 gateway")):
             peer = stack[service]
             if peer["host"] and peer["inventory_host"] != host:
-                targets.append(
-                    {
-                        "name": "%s of %s at %s:%d"
-                        % (label, peer["inventory_host"], addresses.url_host(peer["host"]), peer["port"]),
-                        "host": peer["host"],
-                        "port": peer["port"],
-                    }
-                )
+                targets.append(target(label, peer))
+    if "jupyter" in missing and stack["mlflow"]["inventory_host"] != host:
+        targets.append(target("MLflow", stack["mlflow"]))
     return {
         "targets": targets,
         "apt": bool(missing),
-        "index": bool({"seaweedfs", "mlflow", "backup"} & set(missing)),
+        "index": bool({"seaweedfs", "mlflow", "backup", "jupyter"} & set(missing)),
         "missing": missing,
     }
 
@@ -181,7 +183,12 @@ def make(groups, group_names, hosts, secrets):
         problems += checks.host(name, entry["facts"], services, needed, disk_needed(missing, values))
         version = postgres.version(values, entry["facts"])
         strangers = postgres.strangers(entry["facts"]["clusters"], version)
-        problems += checks.occupied_ports(name, entry["facts"]["listeners"], wanted_ports(services, values), strangers)
+        ports = wanted_ports(services, values)
+        if name in notebooks:
+            stack["jupyter"]["ports"][name], wrong = jupyter.port(name, entry["variables"], ports)
+            problems += wrong + jupyter.account(name, entry["variables"], entry["facts"])
+            ports.setdefault(stack["jupyter"]["ports"][name], ("jupyter_port", "jupyter"))
+        problems += checks.occupied_ports(name, entry["facts"]["listeners"], ports, strangers)
         stack["probes"][name] = probes(name, missing, stack)
         if "postgres" in services:
             problems += postgres.problems(name, entry["facts"], version, values["postgres_repository"])
@@ -261,6 +268,7 @@ def compose(groups, values, reached, workers):
             "bucket": values["mlflow_server_bucket"],
             "access_key": values["seaweedfs_cluster_mlflow_access_key"],
         },
+        "jupyter": {"ports": {}},
         "backup": {"inventory_host": backup_host, "access_key": v.BACKUP_ACCESS_KEY},
         "seaweedfs": {
             "master_port": values["seaweedfs_cluster_master_port"],

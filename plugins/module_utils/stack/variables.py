@@ -48,6 +48,9 @@ HOST_VARIABLES = (
     "common_public_address",
     "common_public_names",
     "mlflow_server_workers",
+    "jupyter_port",
+    "jupyter_user",
+    "ansible_user",
 )
 
 #: The access key with which the backup reads artifacts; its secret is s3_backup_secret_key.
@@ -96,5 +99,7 @@ SERVICE_UNITS = {
     "postgres": "postgresql@",
     "seaweedfs": "seaweedfs-",
     "mlflow": "mlflow.service",
+    # The engine holds a container's port.
+    "jupyter": "docker.service",
 }
-SERVICE_ACCOUNTS = {"postgres": "postgres", "seaweedfs": "seaweedfs", "mlflow": "mlflow"}
+SERVICE_ACCOUNTS = {"postgres": "postgres", "seaweedfs": "seaweedfs", "mlflow": "mlflow", "jupyter": "root"}

@@ -124,19 +124,19 @@ class Notebooks(Site):
 
 
 @pytest.fixture(scope="session")
-def notebooks(tmp_path_factory):
+def notebooks(tmp_path_factory, request):
     """Both nodes, deployed; the first run's outcome is kept for a test to look at."""
     folder = tmp_path_factory.mktemp("jupyter")
     machines = bring_up(
         TESTBED, folder / "hosts.yml", {"gpu": ("trixie", []), "ml": ("trixie", [])}, ["--docker-inside", "gpu"]
     )
+    request.addfinalizer(lambda: take_down(TESTBED, machines))
     found = Notebooks(folder, folder / "hosts.yml", machines)
     found.metadata.start(machines["ml"].address)
     docker = found.deploy("--tags", "docker")
-    assert docker.status == 0, docker.output
+    assert docker.status == 0, docker.failures
     subprocess.run([*PROGRAM, "load-image", "--name", TESTBED, "--node", "gpu"], check=True, timeout=300)
     found.first = found.deploy()
-    assert found.first.status == 0, found.first.output
+    assert found.first.status == 0, found.first.failures
     found.inside("python3 first_run.py")
-    yield found
-    take_down(TESTBED, machines)
+    return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from .conftest import CONFIG, NAME, WORKSPACE
+from .conftest import CONFIG, HOSTS, NAME, VARIABLES, WORKSPACE
 
 TOKEN = f"cat {CONFIG}/token"
 GET = """\
@@ -93,8 +93,8 @@ def test_a_new_token_counts_after_one_restart(notebooks):
 
 
 def test_the_url_is_told(notebooks):
-    said = notebooks.run({"mlflow": ["ml"], "jupyter": ["gpu"]}, playbook="jupyter_info.yml")
-    assert said.status == 0, said.output
+    said = notebooks.run(HOSTS, VARIABLES, playbook="jupyter_info.yml")
+    assert said.status == 0, said.failures
     token = notebooks.gpu.shell(TOKEN)
     assert f"http://localhost:8888/lab?token={token}" in said.output
     assert "ssh -N -L 8888:localhost:8888 ops@" in said.output

@@ -173,7 +173,6 @@ BAD_INPUT = {
     ),
     "mlflow too old": ({"mlflow_version": "99.0.0"}, "mlflow 99.0 or newer"),
     "nobody listens": ({"tracking_port": 9}, "The tracking server cannot be reached from inside the container at"),
-    "no such experiment": ({"experiment": "nowhere"}, "there is no experiment nowhere: set experiment to one"),
     "a command that ends": ({"command": ["false"]}, "The container did not stay up"),
 }
 

@@ -16,7 +16,6 @@ DEFAULTS = {
     "tracking_scheme": "http",
     "tracking_port": 5000,
     "mlflow_version": "3.17.2",
-    "experiment": "Default",
     "ca_cert": None,
     "credentials_file": None,
     "token_file": None,

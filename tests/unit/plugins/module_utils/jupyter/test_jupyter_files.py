@@ -51,6 +51,12 @@ def test_problems(options, changes, sentence):
     assert files.problems(options(**changes), files.parse(SEEN)) == ([sentence] if sentence else [])
 
 
+def test_what_is_missing_in_check_mode_may_be_about_to_be_made(options):
+    given = options(workspace="/nowhere", token_file="/no/token")
+    assert files.problems(given, files.parse(SEEN), check_mode=True) == []
+    assert files.changed(given, files.parse(SEEN)) == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "when"),
     [({}, 0), ({"token_file": "/etc/t"}, 200), ({"token_file": "/etc/t", "ca_cert": "/etc/ca.crt"}, 300)],

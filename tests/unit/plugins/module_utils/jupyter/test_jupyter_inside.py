@@ -17,7 +17,7 @@ import types
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.jupyter import inside
 
-SETTINGS = {"timeout": 20, "token": None, "mlflow_version": None, "experiment": "Default"}
+SETTINGS = {"timeout": 20, "token": None, "mlflow_version": None}
 
 
 class Client:
@@ -25,23 +25,25 @@ class Client:
 
     def __init__(self, store):
         self.store = store
-        self.runs = {}
+        self.experiments = {}
 
-    def get_experiment_by_name(self, name):
-        return types.SimpleNamespace(experiment_id="0") if name == "Default" else None
+    def create_experiment(self, name):
+        assert name.startswith("jupyter-probe-")
+        self.experiments["7"] = "active"
+        return "7"
 
-    def create_run(self, experiment_id, run_name, tags):
-        self.runs["r1"] = "active"
-        return types.SimpleNamespace(info=types.SimpleNamespace(run_id="r1", artifact_uri="mlflow-artifacts:/0/r1"))
+    def create_run(self, experiment_id, run_name):
+        assert self.experiments[experiment_id] == "active"
+        return types.SimpleNamespace(info=types.SimpleNamespace(run_id="r1", artifact_uri="mlflow-artifacts:/7/r1"))
 
     def log_metric(self, run_id, key, value):
-        assert self.runs[run_id] == "active"
+        assert run_id == "r1"
 
     def log_artifact(self, run_id, path):
         shutil.copy(path, self.store)
 
-    def delete_run(self, run_id):
-        self.runs[run_id] = "deleted"
+    def delete_experiment(self, experiment_id):
+        self.experiments[experiment_id] = "deleted"
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_everything_works(jupyter, mlflow, tmp_path):
     assert (found["ok"], found["mlflow"]) == (True, "3.17.2"), found
     phases = ["start Jupyter", "check the token", "import mlflow", "compare versions"]
     assert list(found["seconds"]) == [*phases, "log a run", "upload", "download", "delete"]
-    assert mlflow.runs == {"r1": "deleted"}
+    assert mlflow.experiments == {"7": "deleted"}
     assert not (tmp_path / "probe.txt").exists()
 
 
@@ -142,19 +144,10 @@ def test_an_mlflow_that_is_too_old(jupyter, mlflow, version, ok):
     assert ok or found["error"] == "mlflow 3.17.2 is older than the server"
 
 
-def test_there_is_no_such_experiment(jupyter, mlflow):
-    found = said(experiment="other")
-    assert (found["phase"], found["kind"], found["error"]) == (
-        "log a run",
-        "LookupError",
-        "there is no experiment other",
-    )
-
-
-def test_a_run_that_cannot_be_finished_is_deleted(jupyter, mlflow):
+def test_an_experiment_that_cannot_be_finished_is_deleted(jupyter, mlflow):
     mlflow.log_artifact = lambda run_id, path: 1 / 0
     assert said()["phase"] == "upload"
-    assert mlflow.runs == {"r1": "deleted"}
+    assert mlflow.experiments == {"7": "deleted"}
 
 
 def test_a_file_that_comes_back_different(jupyter, mlflow, tmp_path):

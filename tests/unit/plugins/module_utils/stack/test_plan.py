@@ -270,6 +270,7 @@ def notebook(address, **changed):
         "users": [],
     }
     read = facts(address) | {"routes": [], "gpus": [], "group_ids": {}, "users": [], "docker": engine}
+    read["accounts"] = {"root": {"uid": 0, "gid": 0, "home": "/root"}}
     return {**read, **changed}
 
 
@@ -288,7 +289,9 @@ def test_hosts_for_notebooks():
         "cpu1": ("none", []),
         "gpu1": ("nvidia", ["NVIDIA A100"]),
     }
-    assert stack["probes"]["gpu1"] == {"targets": [], "apt": True, "index": False, "missing": ["jupyter"]}
+    server = {"name": "MLflow of ml1 at 192.0.2.3:5000", "host": "192.0.2.3", "port": 5000}
+    assert stack["probes"]["gpu1"] == {"targets": [server], "apt": True, "index": True, "missing": ["jupyter"]}
+    assert stack["jupyter"]["ports"] == {"cpu1": 8888, "gpu1": 8888}
     assert stack["probes"]["cpu1"]["missing"] == []
     assert "gpu2" not in stack["hosts"]
 
