@@ -27,6 +27,7 @@ Description: Stand-in for NVIDIA's container toolkit in tests
 NVIDIA_HOOK = "#!/bin/sh\nexit 0\n"
 NVIDIA_RUNTIME = '#!/bin/sh\nexec runc "$@"\n'
 NVIDIA_SMI = f"#!/bin/sh\necho '{NVIDIA_MODEL}, {NVIDIA_MEMORY}, {NVIDIA_DRIVER}'\n"
+NVIDIA_BROKEN = "Failed to initialize NVML: Driver/library version mismatch"
 NVIDIA_CTK = """\
 #!/bin/sh
 set -eu
@@ -79,8 +80,7 @@ class Nvidia:
 
     def break_driver(self):
         """Have nvidia-smi say what it says after an upgrade of the driver without a restart."""
-        text = "Failed to initialize NVML: Driver/library version mismatch"
-        self._program("/usr/local/bin/nvidia-smi", f"#!/bin/sh\necho '{text}'\nexit 18\n")
+        self._program("/usr/local/bin/nvidia-smi", f"#!/bin/sh\necho '{NVIDIA_BROKEN}'\nexit 18\n")
 
     def unplug(self):
         """Take all of it away."""

@@ -47,6 +47,9 @@ def test_settings_that_somebody_else_wrote(bare):
     bare.shell(f"echo '{{ this is no JSON' > {DAEMON}")
     assert bare.refuse() == message
     bare.shell(f"echo '{foreign}' > {DAEMON}")
+    planned = bare.bring_up({"docker_host_replace_config": True}, "--check", "--diff")
+    assert planned.changed > 0 and '"live-restore": true' in planned.output.replace("\\", "")
+    assert bare.shell(f"cat {DAEMON}; command -v dockerd || ls /etc/docker") == f"{foreign}\ndaemon.json"
     bare.bring_up({"docker_host_replace_config": True})
     assert bare.shell(f"cat {DAEMON}.before-mlops-stack") == foreign
     assert json.loads(bare.shell(f"cat {DAEMON}"))["labels"] == ["mlops.stack=managed"]
@@ -136,6 +139,7 @@ def test_an_nvidia_gpu(engine, nvidia):
     second = engine.bring_up({"docker_host_gpu": "nvidia"})
     assert second.changed == 0, second.tasks
     nvidia.break_driver()
-    broken = engine.play({"docker_host_gpu": "nvidia"})
-    assert broken.status != 0 and broken.changed == 0
-    assert "Driver/library version mismatch" in broken.output
+    assert engine.refuse({"docker_host_gpu": "nvidia"}) == (
+        "gpu1 has an NVIDIA GPU whose driver does not work: restart the host, or install the driver anew. nvidia-smi "
+        f"says: {gpu_stand_ins.NVIDIA_BROKEN}"
+    )
