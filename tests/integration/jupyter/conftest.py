@@ -98,7 +98,9 @@ class Notebooks(Site):
             timeout=600,
         )
         assert "=> {" in done.stdout, done.stdout + done.stderr
-        return json.loads("{" + done.stdout.partition("=> {")[2])
+        # A command line says so before the result, and not in it.
+        failed = "FAILED!" in done.stdout.partition("=> {")[0]
+        return {"failed": failed, **json.loads("{" + done.stdout.partition("=> {")[2])}
 
     def runs(self):
         """The runs that are not deleted, as the client in the container finds them."""

@@ -133,7 +133,7 @@ def test_docker_restarts_while_a_container_is_replaced(notebooks, request):
     wait_until_running(notebooks)
     # Either the old one or the new one; the next call leads to the new one in any case.
     second = notebooks.call(env=changed)
-    assert not second.get("failed"), (said, second)
+    assert not second["failed"], (said, second)
     third = notebooks.call(env=changed)
     assert not third["changed"], (moment, said, third)
     assert notebooks.names() == {NAME}
