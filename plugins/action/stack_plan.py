@@ -10,7 +10,14 @@ import pathlib
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.mlops.stack.plugins.module_utils.archive import settings as archive
-from ansible_collections.mlops.stack.plugins.module_utils.stack import availability, checks, plan, releases, secrets, variables
+from ansible_collections.mlops.stack.plugins.module_utils.stack import (
+    availability,
+    checks,
+    plan,
+    releases,
+    secrets,
+    variables,
+)
 
 ROLES = pathlib.Path(__file__).resolve().parents[2] / "roles"
 LOCK = "requirements-"
