@@ -89,10 +89,11 @@ make_base() {
 link_collections() {
     local packages first=.venv/collections/ansible_collections
     packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ansible_collections
-    mkdir -p "$packages/mlops" "$first/mlops" "$first/community"
+    mkdir -p "$packages/mlops" "$first/mlops" "$first/community" "$first/openstack"
     ln -sfn "$clone" "$packages/mlops/stack"
     ln -sfn "$clone" "$first/mlops/stack"
     ln -sfn "$packages/community/postgresql" "$first/community/postgresql"
+    ln -sfn "$packages/openstack/cloud" "$first/openstack/cloud"
 }
 
 install_packages() {
