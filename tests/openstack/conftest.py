@@ -53,7 +53,7 @@ class Site:
         self.key = folder / "id_ed25519.pub"
         self.clouds.write_text(yaml.safe_dump({"clouds": self.entries()}), encoding="utf-8")
         self.key.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2Uf8mZ0v6x0g0b5b7pXbm3Y3wPZ5bXo7gT1l0J9q0X me\n")
-        self.inventory = self.copy("openstack")
+        self.inventory = self.copy("restricted")
 
     def entries(self):
         """What stands in clouds.yaml, by name."""
@@ -143,7 +143,8 @@ class Site:
         """What the inventory says: groups, and every host's variables."""
         done = self.run("ansible-inventory", "--list", inventory=inventory)
         assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
+        # A text that came from outside is marked as such.
+        found = json.loads(done.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
         return found, found["_meta"]["hostvars"]
 
     def connection(self):
@@ -153,8 +154,9 @@ class Site:
 
     def leases(self):
         """The names of the leases."""
-        adapter = self.connection().config.get_session_client("reservation")
-        return sorted(lease["name"] for lease in adapter.get("/leases").json()["leases"])
+        connection = self.connection()
+        answer = connection.session.get(connection.endpoint_for("reservation") + "/leases")
+        return sorted(lease["name"] for lease in answer.json()["leases"])
 
     def servers(self):
         """The names of the servers."""

@@ -450,12 +450,12 @@ class Site:
                 name, data=b"x", disk_format="raw", container_format="bare", visibility="public", min_disk=0
             )
         self.cloud.compute.create_aggregate(name="freepool")
-        blazar = self.cloud.config.get_session_client("reservation")
-        blazar.post("/os-hosts", json={"name": HOSTS[0], "node_type": "compute_liqid"})
-        blazar.post("/os-hosts", json={"name": HOSTS[1], "node_type": "compute_liqid"})
+        blazar = self.cloud.endpoint_for("reservation")
+        for host in HOSTS:
+            self.cloud.session.post(f"{blazar}/os-hosts", json={"name": host, "node_type": "compute_liqid"})
         for last in (201, 202):
             body = {"floating_network_id": public.id, "floating_ip_address": f"192.0.2.{last}"}
-            blazar.post("/floatingips", json=body)
+            self.cloud.session.post(f"{blazar}/floatingips", json=body)
         say("site ready")
 
 

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 The mlops.stack authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lease from its reservation to its release. The tests are one story, in the order in which they stand here."""
+"""A lease from its reservation to its release. The tests are one story, in the order in which they stand here.
+
+Only the lease itself is made with a password. All else is done with an application credential, as users have one.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,10 @@ SERVERS = ["mlops-1", "mlops-2"]
 STACK = ["backup", "jupyter", "mlflow", "postgres", "seaweedfs"]
 
 
+def reserve(site, *options, inventory=None, **variables):
+    return site.play("reserve", *options, inventory=inventory or site.copy("openstack"), **variables)
+
+
 def in_hours(hours):
     now = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
     return (now + datetime.timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -23,7 +30,7 @@ def in_hours(hours):
 
 
 def test_no_clouds_yaml(site):
-    outcome = site.play("reserve", clouds=site.folder / "absent.yaml")
+    outcome = reserve(site, clouds=site.folder / "absent.yaml")
     assert outcome.failure.startswith("There is no clouds.yaml in this folder")
 
 
@@ -34,12 +41,13 @@ def test_no_clouds_yaml(site):
         ("expired", "The cloud expired refuses the credential in clouds.yaml: it has expired, was deleted or is wrong"),
         ("wrong", "The cloud wrong refuses the credential in clouds.yaml: it has expired, was deleted or is wrong"),
         ("away", "The cloud away cannot be reached: "),
-        ("restricted", "The cloud restricted makes no lease with this credential, because an application credential"),
+        # Keystone hands the rights of neither on.
+        ("restricted", "The cloud restricted makes no lease with this application credential, because that may not"),
+        ("unrestricted", "The cloud unrestricted makes no lease with this application credential, because that may"),
     ],
 )
-@pytest.mark.parametrize("playbook", ["reserve"])
-def test_a_cloud_that_makes_no_lease(site, playbook, cloud, words):
-    outcome = site.play(playbook, inventory=site.copy(cloud))
+def test_a_cloud_that_makes_no_lease(site, cloud, words):
+    outcome = reserve(site, inventory=site.copy(cloud))
     assert words in outcome.failure
     assert site.leases() == []
 
@@ -59,7 +67,7 @@ def test_a_cloud_that_makes_no_lease(site, playbook, cloud, words):
     ],
 )
 def test_a_reservation_that_cannot_be(site, variables, words):
-    assert site.play("reserve", **variables).failure.startswith(words)
+    assert reserve(site, **variables).failure.startswith(words)
     assert site.leases() == []
 
 
@@ -78,24 +86,23 @@ def test_an_inventory_of_no_servers(site):
 
 
 def test_reserve(site):
-    outcome = site.play("reserve", "--check", "--diff", **TWO)
+    outcome = reserve(site, "--check", "--diff", **TWO)
     assert (outcome.status, outcome.changed, site.leases()) == (0, 1, []), outcome.output
-    outcome = site.play("reserve", **TWO)
+    outcome = reserve(site, **TWO)
     assert (outcome.status, outcome.changed, site.leases()) == (0, 1, ["mlops"]), outcome.output
-    outcome = site.play("reserve", **TWO)
+    outcome = reserve(site, **TWO)
     assert (outcome.status, outcome.changed) == (0, 0), outcome.output
 
 
 def test_a_lease_is_not_turned_into_another(site):
-    outcome = site.play("reserve", chameleon_node_count=1)
+    outcome = reserve(site, chameleon_node_count=1)
     assert "its number of nodes is 2, not 1" in outcome.failure
 
 
 def test_a_site_without_volumes(site):
     outcome = site.play("launch", inventory=site.copy("edge"), **TWO)
-    assert "The cloud edge has no volume service, without which the inventory cannot be read: set expand_hostvars" in (
-        outcome.failure
-    )
+    assert outcome.status != 0
+    assert outcome.messages[-1].startswith("The cloud edge has no volume service that answers, and without one the")
     assert site.servers() == []
 
 
@@ -159,7 +166,7 @@ def test_extend(site):
     _found, hosts = site.hosts()
     assert [hosts[name]["common_available_until"] for name in SERVERS] == [end, end]
     # What made the lease leaves it as long as it is by now, and its servers as they are.
-    assert site.play("reserve", **TWO).changed == 0
+    assert reserve(site, **TWO).changed == 0
     assert site.play("launch", **TWO).changed == 0
 
 
@@ -172,13 +179,3 @@ def test_release(site):
         assert site.leases() == (["mlops"] if there else [])
     outcome = site.play("release", chameleon_release="mlops")
     assert (outcome.status, outcome.changed) == (0, 0), outcome.output
-
-
-# ---- Others -----------------------------------------------------------------------------------------------------
-
-
-def test_an_unrestricted_application_credential(site):
-    inventory = site.copy("unrestricted")
-    outcome = site.play("reserve", inventory=inventory)
-    assert (outcome.status, outcome.changed, site.leases()) == (0, 1, ["mlops"]), outcome.output
-    assert site.play("release", inventory=inventory, chameleon_release="mlops").status == 0

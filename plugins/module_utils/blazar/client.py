@@ -75,8 +75,16 @@ class Cloud:
 
     def ask(self, phase, method, path, body=None):
         """One request to Blazar; what it answers, or None where it has no such thing."""
-        adapter = self.reach(lambda: self.connection.config.get_session_client(SERVICE))
-        answer = self.reach(lambda: adapter.request(path, method, json=body, raise_exc=False))
+        # The catalogue's own address: where openstacksdk chooses a version it takes the newest, which is a draft.
+        place = self.reach(lambda: self.connection.endpoint_for(SERVICE))
+        if not place:
+            raise Failure(
+                "The cloud %s has no reservation service (Blazar) in this region: correct region_name in clouds.yaml, "
+                "or take a site that has one." % self.name,
+                "connect",
+            )
+        url = place.rstrip("/") + path
+        answer = self.reach(lambda: self.connection.session.request(url, method, json=body, raise_exc=False))
         if answer.status_code == 404 and method in ("GET", "DELETE"):
             return None
         if answer.status_code >= 400:
@@ -93,12 +101,6 @@ class Cloud:
                 "new application credential, and put its clouds.yaml in place of the old one." % self.name,
                 "connect",
             ) from error
-        except auth_errors.EndpointNotFound as error:
-            raise Failure(
-                "The cloud %s has no reservation service (Blazar) in this region: correct region_name in clouds.yaml, "
-                "or take a site that has one." % self.name,
-                "connect",
-            ) from error
         except auth_errors.ClientException as error:
             raise Failure(
                 "The cloud %s cannot be reached: %s" % (self.name, error), "connect", safe_to_retry=True
@@ -110,10 +112,14 @@ class Cloud:
             text = answer.json().get("error_message") or answer.text
         except ValueError:
             text = answer.text
-        if any(words in text for words in TRUSTS):
+        # Blazar is refused a trust then, and most releases keep that to themselves.
+        hidden = phase == "create" and answer.status_code == 500 and self.delegated
+        if hidden or any(words in text for words in TRUSTS):
             return Failure(
-                "The cloud %s makes no lease with this credential, because an application credential may not hand its "
-                "rights on: make one that is unrestricted, or let clouds.yaml sign in with your password." % self.name,
+                "The cloud %s makes no lease with this application credential, because that may not hand its rights on "
+                "to Blazar (it says: %s): let clouds.yaml sign in with your password, or reserve in the site's "
+                "dashboard and go on from there; where Keystone is older, an unrestricted one is enough."
+                % (self.name, text.strip()),
                 phase,
             )
         if "Not enough hosts" in text:
@@ -130,6 +136,11 @@ class Cloud:
             phase,
             safe_to_retry=answer.status_code >= 500,
         )
+
+    @property
+    def delegated(self):
+        """Whether clouds.yaml signs in with an application credential."""
+        return "applicationcredential" in str(self.connection.config.config.get("auth_type"))
 
     def leases(self):
         """All leases of the project."""

@@ -44,7 +44,8 @@ def read(folder, cloud, inventory=INVENTORY):
         done = ansible(folder, "ansible-inventory", "--list", inventory=inventory)
     assert cloud.strange == []
     assert "WARNING" not in done.stderr
-    found = json.loads(done.stdout)
+    # A text that came from outside is marked as such.
+    found = json.loads(done.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
     hosts = found.pop("_meta")["hostvars"]
     return {name: sorted(group["hosts"]) for name, group in found.items() if group.get("hosts")}, hosts
 

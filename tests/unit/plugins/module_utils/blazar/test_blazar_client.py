@@ -109,24 +109,30 @@ class Answer:
         return json.loads(self.text)
 
 
+PLACE = "http://192.0.2.1:8004/v1"
+
+
 class Site:
     """A connection of openstacksdk whose requests are answered, or fail, as a test says."""
 
-    def __init__(self, answer=None, found=None):
+    def __init__(self, answer=None, found=None, place=PLACE + "/", auth_type="password"):
+        self.config = types.SimpleNamespace(config={"auth_type": auth_type})
+        self.place = place
         self.answer = answer
         self.found = found
         self.asked = []
-        self.config = types.SimpleNamespace(get_session_client=self.adapter)
+        self.session = types.SimpleNamespace(request=self.request)
         self.network = types.SimpleNamespace(find_network=self.find)
         self.compute = types.SimpleNamespace(find_flavor=self.find)
 
-    def adapter(self, service):
+    def endpoint_for(self, service):
         assert service == "reservation"
-        return types.SimpleNamespace(request=self.request)
+        return self.place
 
-    def request(self, path, method, json=None, raise_exc=True):
+    def request(self, url, method, json=None, raise_exc=True):
         assert not raise_exc
-        self.asked.append((method, path, json))
+        assert url.startswith(PLACE)
+        self.asked.append((method, url[len(PLACE) :], json))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -189,14 +195,14 @@ def test_a_site_that_does_not_tell_its_types():
         (
             500,
             {"error_message": "Delegated tokens cannot manage trusts (HTTP 403)"},
-            "The cloud uc makes no lease with this credential, because an application credential may not hand its "
-            "rights on: make one that is unrestricted",
+            "The cloud uc makes no lease with this application credential, because that may not hand its rights on to "
+            "Blazar (it says: Delegated tokens cannot manage trusts (HTTP 403)): let clouds.yaml sign in with your",
             False,
         ),
         (
-            500,
+            403,
             {"error_message": "Using method 'application_credential' is not allowed for managing trusts."},
-            "The cloud uc makes no lease with this credential",
+            "The cloud uc makes no lease with this application credential",
             False,
         ),
         (
@@ -227,6 +233,24 @@ def test_a_refusal_is_one_sentence(status, body, words, safe):
     assert (failure.value.phase, failure.value.safe_to_retry) == ("create", safe)
 
 
+@pytest.mark.parametrize(
+    ("auth_type", "words"),
+    [
+        ("v3applicationcredential", "The cloud uc makes no lease with this application credential, because that may"),
+        ("password", "The reservation service of uc answers 500: Internal Server Error"),
+        (None, "The reservation service of uc answers 500: Internal Server Error"),
+    ],
+)
+def test_a_trust_that_blazar_was_refused_is_guessed(auth_type, words):
+    one = Cloud("uc", Site(Answer(500, {"error_message": "Internal Server Error"}), auth_type=auth_type))
+    with pytest.raises(Failure) as failure:
+        one.create({})
+    assert str(failure.value).startswith(words)
+    with pytest.raises(Failure) as failure:
+        one.extend("l1", {})
+    assert str(failure.value).startswith("The reservation service of uc answers 500: Internal Server Error")
+
+
 def test_too_few_hosts():
     with pytest.raises(NotEnough):
         cloud(Answer(400, {"error_message": "Not enough hosts available"})).create({})
@@ -241,7 +265,6 @@ def test_too_few_hosts():
             "The cloud uc refuses the credential in clouds.yaml",
             False,
         ),
-        (auth_errors.EndpointNotFound(), "The cloud uc has no reservation service (Blazar) in this region", False),
         (auth_errors.ConnectFailure("refused"), "The cloud uc cannot be reached: refused", True),
     ],
 )
@@ -250,6 +273,13 @@ def test_a_cloud_out_of_reach_is_one_sentence(error, words, safe):
         cloud(error).leases()
     assert str(failure.value).startswith(words)
     assert (failure.value.phase, failure.value.safe_to_retry) == ("connect", safe)
+
+
+def test_a_site_without_reservations_is_one_sentence():
+    with pytest.raises(Failure) as failure:
+        Cloud("uc", Site(place=None)).leases()
+    assert str(failure.value).startswith("The cloud uc has no reservation service (Blazar) in this region: correct")
+    assert failure.value.phase == "connect"
 
 
 @pytest.mark.parametrize("method", ["network_id", "flavor_id"])
