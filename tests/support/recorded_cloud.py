@@ -46,13 +46,12 @@ class RecordedCloud:
         """The servers, to be changed before they are served."""
         return self.answers[self.key_of(SERVERS)]["body"]["servers"]
 
-    def multiply(self, count):
-        """Have so many servers, each a copy of the last one with a name and an id of its own."""
-        last = self.servers[-1]
-        for number in range(len(self.servers) + 1, count + 1):
-            name = "mlops-%d" % number
-            one = copy.deepcopy(last) | {"id": str(uuid.UUID(int=number)), "name": name, "hostname": name}
-            self.servers.append(one)
+    def add(self, name, **changes):
+        """Have one more server, as the recorded one without a floating IP, under a name of its own."""
+        (like,) = [server for server in self.servers if server["name"] == "mlops-2"]
+        number = len(self.servers) + 1
+        own = {"id": str(uuid.UUID(int=number)), "name": name, "hostname": name}
+        self.servers.append(copy.deepcopy(like) | own | changes)
 
     def answer(self, method, path):
         """Status, headers and text for a question."""
