@@ -160,7 +160,7 @@ def test_the_lease_of_somebody_else_is_not_seen(site):
 def test_extend(site):
     assert site.play("extend").failure.startswith("Say until when the lease is to last")
     end = in_hours(48)
-    for number, (options, changed) in enumerate([(["--check", "--diff"], 3), ([], 3), ([], 0)]):
+    for number, (options, changed) in enumerate([(["--check", "--diff"], 2), ([], 2), ([], 0)]):
         outcome = site.play("extend", *options, chameleon_lease_end=end)
         assert (outcome.status, outcome.changed) == (0, changed), (number, outcome.output)
     _found, hosts = site.hosts()
@@ -179,3 +179,28 @@ def test_release(site):
         assert site.leases() == (["mlops"] if there else [])
     outcome = site.play("release", chameleon_release="mlops")
     assert (outcome.status, outcome.changed) == (0, 0), outcome.output
+
+
+# ---- Virtual machines -------------------------------------------------------------------------------------------
+
+
+def test_virtual_machines(site):
+    """Room for them is a flavor of the lease's own, a security group stands before them, and any address will do."""
+    flavor = {"chameleon_flavor": "m1.small", "chameleon_gpu": "none"}
+    assert "has no flavor named m1.huge" in reserve(site, chameleon_flavor="m1.huge").failure
+    for changed in (1, 0):
+        outcome = reserve(site, **flavor)
+        assert (outcome.status, outcome.changed) == (0, changed), outcome.output
+    outcome = site.play("launch", **flavor)
+    assert (outcome.status, site.servers()) == (0, ["mlops-1"]), outcome.output
+    outcome = site.play("launch", **flavor)
+    assert (outcome.status, outcome.changed) == (0, 0), outcome.output
+    found, hosts = site.hosts()
+    assert found["chameleon_kvm"]["hosts"] == ["mlops-1"]
+    assert hosts["mlops-1"]["ansible_host"].startswith("192.0.2.")
+    group = site.connection().network.find_security_group("mlops")
+    open_to_all = [rule for rule in group.security_group_rules if rule["remote_ip_prefix"] == "0.0.0.0/0"]
+    assert sorted(rule["port_range_min"] for rule in open_to_all) == [22, 5000]
+    outcome = site.play("release", chameleon_release="mlops")
+    assert (outcome.status, site.leases(), site.servers()) == (0, [], []), outcome.output
+    assert site.connection().network.find_security_group("mlops") is None
