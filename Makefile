@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo clean lint format check test faults bench locks
+.PHONY: help setup setup-test demo clean lint format check test test-openstack faults bench locks
 
 # Without compiled Python files every start of Ansible would compile its own again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,6 +39,9 @@ check: setup-test ## lint and unit tests, under 2 minutes
 
 test: setup-test ## the whole suite, about 50 minutes
 	@$(PY) tests/run.py
+
+test-openstack: setup-test ## the Chameleon way against OpenStack's own services in one node, about 10 minutes
+	@.venv/bin/pytest --quiet tests/openstack
 
 faults: setup-test ## inject every fault of docs/faults.md many times, hours; TRIES=1 once each, WHICH=slow some
 	@$(PY) tests/faults/run.py --tries $(or $(TRIES),20) $(and $(WHICH),--which $(WHICH))

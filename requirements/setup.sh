@@ -93,7 +93,7 @@ link_collections() {
     mkdir -p "$packages/mlops" "$first/mlops"
     ln -sfn "$clone" "$packages/mlops/stack"
     ln -sfn "$clone" "$first/mlops/stack"
-    for name in amazon/aws community/docker community/postgresql; do
+    for name in amazon/aws community/docker community/postgresql openstack/cloud; do
         mkdir -p "$first/${name%/*}"
         ln -sfn "$packages/$name" "$first/$name"
     done

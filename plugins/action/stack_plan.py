@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import pathlib
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.mlops.stack.plugins.module_utils.archive import settings as archive
 from ansible_collections.mlops.stack.plugins.module_utils.stack import (
+    availability,
     checks,
     docker,
     plan,
@@ -40,7 +42,13 @@ class ActionModule(ActionBase):
         hosts = {}
         for host in dict.fromkeys(host for members in groups.values() for host in members):
             known = task_vars["hostvars"][host]
-            wanted = [*variables.HOST_VARIABLES, *releases.VARIABLES, *archive.VARIABLES, *docker.VARIABLES]
+            wanted = [
+                *variables.HOST_VARIABLES,
+                *availability.VARIABLES,
+                *docker.VARIABLES,
+                *releases.VARIABLES,
+                *archive.VARIABLES,
+            ]
             for service in variables.DEFAULTS.values():
                 wanted += service
             hosts[host] = {
@@ -51,6 +59,7 @@ class ActionModule(ActionBase):
         carried = {"seaweedfs": locks("seaweedfs_cluster"), "mlflow": locks("mlflow_server")}
         problems += releases.problems(groups, hosts, carried)
         problems += archive.problems(groups, hosts)
+        problems += availability.problems(hosts, datetime.datetime.now(datetime.timezone.utc))
         given = self._task.args.get("secrets") or {}
         directory = os.path.expanduser(self._task.args["paths"]["secrets"])
         try:
@@ -62,6 +71,7 @@ class ActionModule(ActionBase):
         if problems:
             result.update(failed=True, msg=" ".join(problems), problems=problems)
             return result
+        stack["available_until"] = availability.earliest(hosts)
         stack["paths"] = self._task.args["paths"]
         result.update(changed=False, ansible_facts={"common_stack": stack})
         return result

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pathlib
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.mlops.stack.plugins.module_utils.stack import schedule
+from ansible_collections.mlops.stack.plugins.module_utils.stack import availability, schedule
 
 MODULE_UTILS = pathlib.Path(__file__).resolve().parents[1] / "module_utils"
 
@@ -18,6 +18,14 @@ def calendar(text):
         return schedule.calendar(text)
     except schedule.ScheduleError as error:
         raise AnsibleFilterError(str(error)) from error
+
+
+def calendar_before(end, hours):
+    """The ``OnCalendar`` expression of a systemd timer for a time some hours before an end."""
+    try:
+        return availability.calendar_before(end, hours)
+    except ValueError as error:
+        raise AnsibleFilterError("%r and %r give no time: %s." % (end, hours, error)) from error
 
 
 def module_utils_files(packages):
@@ -39,4 +47,4 @@ class FilterModule:
     """Registers the filters; each is documented in a file of its name."""
 
     def filters(self):
-        return {"calendar": calendar, "module_utils_files": module_utils_files}
+        return {"calendar": calendar, "calendar_before": calendar_before, "module_utils_files": module_utils_files}

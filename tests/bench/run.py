@@ -21,6 +21,7 @@ import harness
 
 NAMES = (
     *("first_run", "no_change", "s3_bucket_1000", "mlflow_throughput", "mlflow_memory", "added_host"),
+    "inventory_200",
     # The first of these lets the database grow.
     *("pg_backup_memory", "pg_backup", "pg_backup_vs_gzip", "pg_restore", "artifact_backup_unchanged"),
     *("jupyter_first", "jupyter_no_change"),
