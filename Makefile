@@ -40,8 +40,8 @@ check: setup-test ## lint and unit tests, under 2 minutes
 test: setup-test ## the whole suite, about 50 minutes
 	@$(PY) tests/run.py
 
-faults: setup-test ## inject every fault of docs/faults.md many times, hours; TRIES=1 once each, WHICH=slow some
-	@$(PY) tests/faults/run.py --tries $(or $(TRIES),20) $(and $(WHICH),--which $(WHICH))
+faults: setup-test ## inject every fault of docs/faults.md many times, hours; TRIES=1 once each, GO_ON=1 after an interruption
+	@$(PY) tests/faults/run.py --tries $(or $(TRIES),20) $(and $(GO_ON),--go-on)
 
 bench: setup-test ## measure; NAMES="no_change s3_bucket_1000" measures some
 	@$(PY) tests/bench/run.py $(NAMES)
