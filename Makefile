@@ -43,8 +43,8 @@ test: setup-test ## the whole suite, about 50 minutes
 test-openstack: setup-test ## the Chameleon way against OpenStack's own services in one node, about 10 minutes
 	@.venv/bin/pytest --quiet tests/openstack
 
-faults: setup-test ## inject every fault of docs/faults.md many times, hours; TRIES=1 once each, WHICH=slow some
-	@$(PY) tests/faults/run.py --tries $(or $(TRIES),20) $(and $(WHICH),--which $(WHICH))
+faults: setup-test ## inject every fault of docs/faults.md many times, hours; TRIES=1 once each, GO_ON=1 after an interruption
+	@$(PY) tests/faults/run.py --tries $(or $(TRIES),20) $(and $(GO_ON),--go-on)
 
 bench: setup-test ## measure; NAMES="no_change s3_bucket_1000" measures some
 	@$(PY) tests/bench/run.py $(NAMES)

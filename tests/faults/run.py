@@ -3,10 +3,10 @@
 
     .venv/bin/python tests/faults/run.py                 each 20 times; the slow ones 5 times
     .venv/bin/python tests/faults/run.py --tries 1
-    .venv/bin/python tests/faults/run.py --which slow    only the slow ones, in another night
+    .venv/bin/python tests/faults/run.py --go-on         where an interrupted run of the same kind stopped
 
 The tests are those that the suite runs once; they carry the marker `fault`, and `slow` where one takes over 20 seconds.
-Logs and counts are in .build/faults. The status is 0 when every promise held.
+Logs and notes are in .build/faults. The status is 0 when every promise held.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def main() -> int:
     """Run both lanes of the integration tests side by side: the quick faults, then the slow ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tries", type=int, default=TRIES, help="how often each fault is injected")
-    parser.add_argument("--which", choices=("quick", "slow"), help="only these")
+    parser.add_argument("--go-on", action="store_true", help="keep what an interrupted run has shown, and do the rest")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ["PYTHONPATH"] = str(CLONE / "tests" / "faults")
     LOGS.mkdir(parents=True, exist_ok=True)
-    for old in LOGS.glob(f"{given.which or ''}*"):
+    for old in () if given.go_on else LOGS.iterdir():
         old.unlink()
     began = time.monotonic()
     failed = False
@@ -49,8 +49,6 @@ def main() -> int:
             ("quick", "fault and not slow", given.tries),
             ("slow", "fault and slow", min(given.tries, SLOW_TRIES)),
         ):
-            if given.which not in (None, which):
-                continue
             commands = tuple(
                 command(lane, number, which, marked, count) for number, lane in enumerate(side_by_side.lanes())
             )
@@ -65,29 +63,23 @@ def main() -> int:
 
 def command(lane: tuple[str, ...], number: int, which: str, marked: str, count: int) -> tuple[str, ...]:
     """Return the pytest command of one lane."""
-    counts = LOGS / f"{which}.{number}.json"
-    options = ("-p", "fault_table", f"--fault-counts={counts}", "-m", marked, f"--count={count}")
+    notes = LOGS / f"{which}.{number}.json"
+    options = ("-p", "fault_table", f"--fault-notes={notes}", "-m", marked, f"--count={count}")
     return ("pytest", "--verbose", *options, *lane)
 
 
 def print_table() -> bool:
     """Print one line for each fault that there is, also for those that no test injected; return whether all held."""
-    counts: dict[str, dict[str, float]] = {}
-    for file in sorted(LOGS.glob("*.json")):
-        for number, count in json.loads(file.read_text(encoding="utf-8")).items():
-            total = counts.setdefault(number, dict.fromkeys(count, 0))
-            for key, value in count.items():
-                total[key] += value
+    tests = [test for file in sorted(LOGS.glob("*.json")) for test in json.loads(file.read_text("utf-8")).values()]
     print(f"{'fault':>5}  {'held':>9}  {'seconds':>7}  what")
     for number, what in ROW.findall(FAULTS.read_text(encoding="utf-8")):
-        count = counts.get(number)
-        held = f"{count['held']}/{count['tries']}" if count else "not run"
-        seconds = f"{count['seconds']:7.0f}" if count else " " * 7
+        own = [test for test in tests if int(number) in test["faults"]]
+        held = f"{sum(test['held'] for test in own)}/{len(own)}" if own else "not run"
+        seconds = f"{sum(test['seconds'] for test in own):7.0f}" if own else " " * 7
         print(f"{number:>5}  {held:>9}  {seconds}  {what.strip()}")
-    tries = sum(count["tries"] for count in counts.values())
-    broken = tries - sum(count["held"] for count in counts.values())
-    print(f"{len(counts)} faults, {tries} tries; sets lost, live databases damaged or promises broken: {broken}")
-    return broken == 0 and bool(counts)
+    broken = sum(not test["held"] for test in tests)
+    print(f"{len(tests)} tries; sets lost, live databases damaged or promises broken: {broken}")
+    return broken == 0 and bool(tests)
 
 
 if __name__ == "__main__":

@@ -194,6 +194,10 @@ class Weed:
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
         )
 
+    def free(self, name):
+        """Give back the volumes of a bucket that nobody needs any more: there are only so many."""
+        assert self._request(self.ports[0], "GET", f"/col/delete?collection={name}") in (200, 204)
+
     def make_folder(self, name):
         """A folder under /buckets made through the filer: a bucket that has no owner."""
         assert self._request(self.ports[4], "POST", f"/buckets/{name}/") == 201

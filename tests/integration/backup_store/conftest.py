@@ -76,12 +76,18 @@ def _options():
 
 @pytest.fixture
 def make_bucket(weed):
+    made = []
+
     def make(store=weed):
         name = f"t-{uuid.uuid4().hex[:16]}"
         store.client().create_bucket(Bucket=name)
+        if store is weed:
+            made.append(name)
         return name
 
-    return make
+    yield make
+    for name in made:
+        weed.free(name)
 
 
 @pytest.fixture
