@@ -160,8 +160,8 @@ BAD_INPUT = {
     ),
     "token file": ({"token_file": "/no/such"}, "token_file: there is no /no/such on this host: make it first."),
     "no metadata service": (
-        {"tracking_host": None, "address_source": ["metadata"]},
-        "This host has no address for its clients: there is no metadata service at",
+        {"tracking_host": None, "address_source": ["metadata"], "metadata_url": "http://127.0.0.1:9/public-ipv4"},
+        "This host has no address for its clients: there is no metadata service at http://127.0.0.1:9/public-ipv4",
     ),
     "address of the wrong family": (
         {"tracking_host": None, "address_source": ["inventory"], "address": "192.0.2.7", "address_family": "ipv6"},
