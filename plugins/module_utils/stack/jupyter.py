@@ -29,8 +29,13 @@ def port(name, variables, taken):
 def account(name, variables, facts):
     """Sentences about the account whose notebooks they are: it has to be a person's, and there."""
     user = variables.get("jupyter_user") or variables.get("ansible_user") or "root"
-    if user in facts["accounts"]:
-        return []
-    return [
-        "jupyter_user: %s has no account of a person called %s: make the account first, or name another." % (name, user)
-    ]
+    if user == "root":
+        return [
+            "jupyter_user: notebooks on %s would run as root, which Jupyter refuses: name the account of a person." % name
+        ]
+    if user not in facts["accounts"]:
+        return [
+            "jupyter_user: %s has no account of a person called %s: make the account first, or name another."
+            % (name, user)
+        ]
+    return []

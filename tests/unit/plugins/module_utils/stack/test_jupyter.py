@@ -32,7 +32,8 @@ def test_port(variables, taken, expected, words):
     [
         ({"ansible_user": "cc"}, True),
         ({"ansible_user": "cc", "jupyter_user": "ann"}, False),
-        ({}, True),
+        ({}, False),
+        ({"ansible_user": "root"}, False),
         ({"ansible_user": "postgres"}, False),
     ],
 )

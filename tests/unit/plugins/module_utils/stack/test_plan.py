@@ -270,7 +270,7 @@ def notebook(address, **changed):
         "users": [],
     }
     read = facts(address) | {"routes": [], "gpus": [], "group_ids": {}, "users": [], "docker": engine}
-    read["accounts"] = {"root": {"uid": 0, "gid": 0, "home": "/root"}}
+    read["accounts"] = {"ann": {"uid": 1000, "gid": 1000, "home": "/home/ann"}}
     return {**read, **changed}
 
 
@@ -279,8 +279,11 @@ def test_hosts_for_notebooks():
     ready = notebook("10.0.0.6", packages=["docker.io", "python3-requests"])
     ready["docker"] = ready["docker"] | {"package": "docker.io", "version": "26.1.5"}
     known = hosts(
-        cpu1={"facts": ready},
-        gpu1={"variables": {"docker_host_gpu": "nvidia"}, "facts": notebook("10.0.0.5", gpus=[gpu])},
+        cpu1={"variables": {"jupyter_user": "ann"}, "facts": ready},
+        gpu1={
+            "variables": {"docker_host_gpu": "nvidia", "ansible_user": "ann"},
+            "facts": notebook("10.0.0.5", gpus=[gpu]),
+        },
         gpu2={"facts": None},
     )
     stack, problems = make(groups(jupyter=["cpu1", "gpu1", "gpu2"]), known)
@@ -298,7 +301,10 @@ def test_hosts_for_notebooks():
 
 def test_hosts_for_notebooks_that_cannot_be():
     known = hosts(
-        gpu1={"variables": {"docker_host_gpu": "amd"}, "facts": notebook("10.213.0.5", disks=disks(100))},
+        gpu1={
+            "variables": {"docker_host_gpu": "amd", "ansible_user": "ann"},
+            "facts": notebook("10.213.0.5", disks=disks(100)),
+        },
         gpu2={"variables": {"docker_host_gpu": "any"}, "facts": notebook("10.0.0.6")},
     )
     assert make(groups(jupyter=["gpu2"]), known)[1] == [
