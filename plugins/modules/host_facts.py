@@ -109,6 +109,7 @@ ansible_facts:
           description: The source address of the default route; null where there is none.
           returned: always
           type: str
+          sample: 192.0.2.10
         public:
           description:
             - The C(address) that the first of O(address_sources) has, that C(source), and in C(passed_over) why others
@@ -116,7 +117,6 @@ ansible_facts:
           returned: always
           type: dict
           sample: {address: 192.0.2.7, source: metadata, passed_over: []}
-          sample: 192.0.2.10
         packages:
           description: Names of the installed Debian packages, sorted; empty on a system without dpkg.
           returned: always

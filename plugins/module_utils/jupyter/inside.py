@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -106,7 +107,7 @@ def phases(settings, folder):
     )
 
 
-def main(settings, out=print):
+def main(settings, out=sys.stdout.write):
     """Print how far it came: the phase, and what went wrong in it, if anything did."""
     import tempfile
 
@@ -129,4 +130,4 @@ def main(settings, out=print):
         said.update(ok=False, kind=type(error).__name__, error=str(error)[:2000])
     finally:
         signal.alarm(0)
-    out(json.dumps({**said, **settings["told"]}))
+    out(json.dumps({**said, **settings["told"]}) + "\n")

@@ -31,7 +31,8 @@ def account(name, variables, facts):
     user = variables.get("jupyter_user") or variables.get("ansible_user") or "root"
     if user == "root":
         return [
-            "jupyter_user: notebooks on %s would run as root, which Jupyter refuses: name the account of a person." % name
+            "jupyter_user: notebooks on %s would run as root, which Jupyter refuses: name the account of a person."
+            % name
         ]
     if user not in facts["accounts"]:
         return [

@@ -85,14 +85,14 @@ class Notebooks(Site):
             "probe_timeout": 120,
         }
 
-    def call(self, *flags, **changes):
+    def call(self, options=None, **changes):
         """The result of the module with the role's options, some of them changed."""
-        given = {**self.options(), **changes}
+        given = {**(options or self.options()), **changes}
         options = {name: value for name, value in given.items() if value is not None}
         program = pathlib.Path(sys.executable).parent / "ansible"
         argv = [program, "-i", self.nodes_file, "gpu", "--become", "-m", "mlops.stack.jupyter_client"]
         done = subprocess.run(
-            [*argv, "-a", json.dumps(options), *flags],
+            [*argv, "-a", json.dumps(options)],
             cwd=host.CLONE,
             env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"},
             capture_output=True,

@@ -124,17 +124,17 @@ def test_docker_restarts(notebooks):
 def test_docker_restarts_while_a_container_is_replaced(notebooks, request):
     moment = random.Random(request.node.name).uniform(0, 15)
     files, runs = notebooks.notebooks(), notebooks.runs()
-    changed = {"FAULT": str(moment)}
+    changed = {**notebooks.options(), "env": {"FAULT": str(moment)}}
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        replacing = pool.submit(notebooks.call, env=changed)
+        replacing = pool.submit(notebooks.call, changed)
         time.sleep(moment)
         notebooks.gpu.shell("systemctl restart docker")
         said = replacing.result()
     wait_until_running(notebooks)
     # Either the old one or the new one; the next call leads to the new one in any case.
-    second = notebooks.call(env=changed)
+    second = notebooks.call(changed)
     assert not second["failed"], (said, second)
-    third = notebooks.call(env=changed)
+    third = notebooks.call(changed)
     assert not third["changed"], (moment, said, third)
     assert notebooks.names() == {NAME}
     assert (notebooks.notebooks(), notebooks.runs()) == (files, runs)

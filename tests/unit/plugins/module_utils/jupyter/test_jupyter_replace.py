@@ -163,7 +163,11 @@ def test_a_way_back_that_is_barred_is_told():
 
 def test_an_interruption_brings_the_old_container_back_too():
     engine = Engine({"jupyter": [OLD, True]})
-    engine.probe = lambda name: (_ for _ in ()).throw(KeyboardInterrupt())
+
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    engine.probe = interrupted
     with pytest.raises(KeyboardInterrupt):
         replacing(engine).replace({}, True)
     assert engine.containers == {"jupyter": [OLD, True]}
