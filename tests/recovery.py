@@ -1,7 +1,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Lose a stack and bring it back, then upgrade it, on nodes of its own.
 
-    .venv/bin/python tests/recovery.py
+    RECOVERY_RUNS=2000 .venv/bin/python tests/recovery.py    the whole of it; without the variable, fewer runs
 
 Runs, models and artifacts are logged while the timer makes backups, with copies in a store elsewhere by a key that
 cannot delete. All machines are destroyed and new ones made, with new passwords; site.yml and restore.yml bring the
@@ -20,6 +20,7 @@ import concurrent.futures
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 import re
 import secrets
@@ -34,7 +35,7 @@ import host
 import tracking
 from seaweedfs import IDENTITIES, no_delete_policy, running, secret
 
-RUNS = 2000
+RUNS = int(os.environ.get("RECOVERY_RUNS", "400"))
 THREADS = 8
 # Every so many runs one has a model, which is registered.
 MODEL_EVERY = 100

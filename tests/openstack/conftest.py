@@ -101,7 +101,8 @@ class Site:
             "OS_CLIENT_CONFIG_FILE": str(clouds or self.clouds),
             "HOME": str(self.folder),
             "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json" if program == "ansible-playbook" else "default",
+            "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
         }
         return subprocess.run(
             [BIN / program, "-i", inventory or self.inventory, *arguments],
@@ -140,12 +141,18 @@ class Site:
         return Outcome(done.returncode, done.stdout + done.stderr, messages, changed)
 
     def hosts(self, inventory=None):
-        """What the inventory says: groups, and every host's variables."""
+        """What the inventory says: groups, and every server's variables once they are asked for."""
         done = self.run("ansible-inventory", "--list", inventory=inventory)
         assert done.returncode == 0, done.stderr
-        # A text that came from outside is marked as such.
-        found = json.loads(done.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
-        return found, found["_meta"]["hostvars"]
+        groups = json.loads(done.stdout)
+        names = ("ansible_host", "ansible_user", "common_private_address", "common_available_until")
+        wanted = [*names, "docker_host_gpu", "chameleon_floating_ip", "ansible_ssh_common_args"]
+        message = "{{ {%s} }}" % ", ".join(f"'{name}': {name}" for name in wanted)
+        if "chameleon" not in groups:
+            return groups, {}
+        arguments = ("chameleon", "-m", "ansible.builtin.debug", "-a", f"msg={message}")
+        said = json.loads(self.run("ansible", *arguments, inventory=inventory).stdout)
+        return groups, {name: result["msg"] for name, result in said["plays"][0]["tasks"][0]["hosts"].items()}
 
     def connection(self):
         """The researcher's own connection, to look at what is really there."""

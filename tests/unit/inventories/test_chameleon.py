@@ -21,67 +21,80 @@ BIN = pathlib.Path(sys.executable).parent
 ALL = ["backup", "jupyter", "mlflow", "postgres", "seaweedfs"]
 
 
-def ansible(folder, program, *arguments, inventory=INVENTORY):
+# What Ansible makes of a server, once it is asked.
+KNOWN = (
+    "{{ {'groups': group_names, 'user': ansible_user | default(''), 'host': ansible_host | default(''),"
+    " 'private': common_private_address | default(''), 'floating': chameleon_floating_ip | default(''),"
+    " 'until': common_available_until | default(''), 'gpu': docker_host_gpu | default(''),"
+    " 'ssh': ansible_ssh_common_args | default(''), 'lease': chameleon_cloud ~ '/' ~ chameleon_lease} }}"
+)
+
+
+def run(folder, program, *arguments, inventory=INVENTORY):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "OS_"))}
+    own = {
+        "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml"),
+        "HOME": str(folder),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+    }
     done = subprocess.run(
         [BIN / program, "-i", inventory, *arguments],
         cwd=CLONE,
-        env=environment
-        | {"OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml"), "HOME": str(folder), "ANSIBLE_NOCOLOR": "1"},
+        env=environment | own,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def read(folder, cloud, inventory=INVENTORY):
-    """The inventory's groups of the stack with their hosts, and every host's variables."""
-    with cloud.serve():
-        cloud.write_clouds(folder / "clouds.yaml")
-        done = ansible(folder, "ansible-inventory", "--list", inventory=inventory)
-    assert cloud.strange == []
     assert "WARNING" not in done.stderr
-    # A text that came from outside is marked as such.
-    found = json.loads(done.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
-    hosts = found.pop("_meta")["hostvars"]
-    return {name: sorted(group["hosts"]) for name, group in found.items() if group.get("hosts")}, hosts
+    return json.loads(done.stdout)
+
+
+def ask(folder, cloud, inventory=INVENTORY, name="openstack"):
+    """What Ansible knows of every host."""
+    with cloud.serve():
+        cloud.write_clouds(folder / "clouds.yaml", name)
+        said = run(folder, "ansible", "all", "-m", "ansible.builtin.debug", "-a", "msg=" + KNOWN, inventory=inventory)
+    assert cloud.strange == []
+    return {name: result["msg"] for name, result in said["plays"][0]["tasks"][0]["hosts"].items()}
 
 
 @pytest.fixture(name="lease", scope="module")
 def _lease(tmp_path_factory):
-    """What is read where nothing but the recorded servers are there."""
-    return read(tmp_path_factory.mktemp("lease"), recorded_cloud.RecordedCloud.load())
+    """What is known where nothing but the recorded servers are there."""
+    return ask(tmp_path_factory.mktemp("lease"), recorded_cloud.RecordedCloud.load())
+
+
+def test_the_inventory_lists_the_lease(tmp_path):
+    cloud = recorded_cloud.RecordedCloud.load()
+    with cloud.serve():
+        cloud.write_clouds(tmp_path / "clouds.yaml")
+        found = run(tmp_path, "ansible-inventory", "--list")
+    assert sorted(found["_meta"]["hostvars"]) == ["localhost", "mlops-1", "mlops-2"]
+    assert {name: found[name]["hosts"] for name in ALL[2:]} == dict.fromkeys(ALL[2:], ["mlops-1"])
 
 
 def test_groups_come_from_metadata(lease):
-    groups, hosts = lease
-    assert sorted(hosts) == ["localhost", "mlops-1", "mlops-2"]
-    assert {name: groups[name] for name in ALL} == {
-        **dict.fromkeys(ALL, ["mlops-1"]),
-        "jupyter": ["mlops-1", "mlops-2"],
-    }
-    assert groups["chameleon"] == groups["chameleon_baremetal"] == ["mlops-1", "mlops-2"]
-    assert set(groups) == {*ALL, "chameleon", "chameleon_baremetal", "ungrouped"}
+    assert lease["mlops-1"]["groups"] == [*ALL[:1], "chameleon", "chameleon_baremetal", *ALL[1:]]
+    assert lease["mlops-2"]["groups"] == ["chameleon", "chameleon_baremetal", "jupyter"]
+    assert lease["localhost"]["groups"] == ["ungrouped"]
 
 
 def test_addresses(lease):
-    _groups, hosts = lease
-    first, second = hosts["mlops-1"], hosts["mlops-2"]
-    assert first["ansible_host"] == first["chameleon_floating_ip"]
-    assert first["ansible_host"].startswith("192.0.2.")
-    assert (second["ansible_host"], second["chameleon_floating_ip"]) == (second["common_private_address"], "")
-    assert all(host["common_private_address"].startswith("10.52.") for host in (first, second))
+    first, second = lease["mlops-1"], lease["mlops-2"]
+    assert first["host"] == first["floating"]
+    assert first["host"].startswith("192.0.2.")
+    assert (second["host"], second["floating"]) == (second["private"], "")
+    assert all(host["private"].startswith("10.52.") for host in (first, second))
 
 
 def test_what_the_stack_has_to_know(lease):
-    _groups, hosts = lease
     for name in ("mlops-1", "mlops-2"):
-        assert hosts[name]["ansible_user"] == "cc"
-        assert hosts[name]["docker_host_gpu"] == "nvidia"
-        assert hosts[name]["common_available_until"].endswith("Z")
+        assert (lease[name]["user"], lease[name]["gpu"]) == ("cc", "nvidia")
+        assert lease[name]["until"].endswith("Z")
 
 
 # Servers that somebody else started: by name, their metadata and their groups of the stack.
@@ -102,22 +115,19 @@ def _others(tmp_path_factory):
     for name, (metadata, _groups) in OTHERS.items():
         cloud.add(name, metadata=metadata)
     cloud.add("virtual", metadata={"mlops_stack_hardware": "kvm", "mlops_stack_gpu": "amd"})
-    return read(tmp_path_factory.mktemp("others"), cloud)
+    return ask(tmp_path_factory.mktemp("others"), cloud)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_groups_of_a_server(others, name):
-    groups, hosts = others
-    assert [group for group in ALL if name in groups.get(group, [])] == OTHERS[name][1]
-    assert name in groups["chameleon_baremetal"]
-    assert (hosts[name]["docker_host_gpu"], hosts[name]["common_available_until"]) == ("none", "")
+    assert [group for group in others[name]["groups"] if group in ALL] == OTHERS[name][1]
+    assert "chameleon_baremetal" in others[name]["groups"]
+    assert (others[name]["gpu"], others[name]["until"]) == ("none", "")
 
 
 def test_a_virtual_machine(others):
-    groups, hosts = others
-    assert groups["chameleon_kvm"] == ["virtual"]
-    assert "virtual" not in groups["chameleon_baremetal"]
-    assert hosts["virtual"]["docker_host_gpu"] == "amd"
+    assert others["virtual"]["groups"] == ["chameleon", "chameleon_kvm"]
+    assert others["virtual"]["gpu"] == "amd"
 
 
 def test_a_copy_knows_its_names_and_how_its_servers_are_reached(tmp_path):
@@ -132,23 +142,19 @@ def test_a_copy_knows_its_names_and_how_its_servers_are_reached(tmp_path):
     cloud.add("mlops-3")
     question = cloud.key_of(recorded_cloud.SERVERS)
     cloud.answers[question.replace("tags=mlops", "tags=thesis")] = cloud.answers.pop(question)
-    with cloud.serve():
-        cloud.write_clouds(tmp_path / "clouds.yaml", "uc")
-        argument = "msg={{ inventory_hostname }}:{{ chameleon_cloud }}/{{ chameleon_lease }}:{{ %s | default('') }}:"
-        argument %= "ansible_ssh_common_args"
-        said = ansible(tmp_path, "ansible", "all", "-m", "ansible.builtin.debug", "-a", argument, inventory=mine).stdout
-    jump = "-o ProxyJump=cc@192.0.2."
-    assert "msg: 'localhost:uc/thesis::'" in said
-    assert "msg: 'mlops-1:uc/thesis::'" in said
-    assert f"msg: 'mlops-2:uc/thesis:{jump}" in said
-    assert f"msg: 'mlops-3:uc/thesis:{jump}" in said
+    hosts = ask(tmp_path, cloud, mine, "uc")
+    assert {host["lease"] for host in hosts.values()} == {"uc/thesis"}
+    jump = "-o ProxyJump=cc@%s" % hosts["mlops-1"]["floating"]
+    assert {name: host["ssh"] for name, host in hosts.items()} == {
+        "localhost": "",
+        "mlops-1": "",
+        "mlops-2": jump,
+        "mlops-3": jump,
+    }
 
 
 def test_no_floating_ip_at_all(tmp_path):
     cloud = recorded_cloud.RecordedCloud.load()
     cloud.servers[:] = [server for server in cloud.servers if server["name"] == "mlops-2"]
-    with cloud.serve():
-        cloud.write_clouds(tmp_path / "clouds.yaml")
-        argument = "msg=:{{ chameleon_gateway }}:{{ ansible_ssh_common_args }}:"
-        said = ansible(tmp_path, "ansible", "chameleon", "-m", "ansible.builtin.debug", "-a", argument).stdout
-    assert "msg: ':::'" in said
+    second = ask(tmp_path, cloud)["mlops-2"]
+    assert (second["floating"], second["ssh"], second["host"]) == ("", "", second["private"])
