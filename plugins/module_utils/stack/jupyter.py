@@ -4,8 +4,16 @@
 
 from __future__ import annotations
 
+import re
+
 #: Jupyter's own port, and those after it for a host where the stack has another use for it (SeaweedFS's filer has).
 PORTS = range(8888, 8900)
+
+#: Where a data set may come from.
+SOURCES = ("url", "archive", "s3")
+S3_KEYS = ("bucket", "key", "access_key", "secret_key")
+VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def port(name, variables, taken):
@@ -40,3 +48,40 @@ def account(name, variables, facts):
             % (name, user)
         ]
     return []
+
+
+def host(name, variables, facts, taken):
+    """Jupyter's port on a host, and sentences about all that the inventory says of notebooks there.
+
+    :param facts: what ``host_facts`` read there.
+    :param taken: see ``port``.
+    """
+    number, problems = port(name, variables, taken)
+    return number, problems + account(name, variables, facts) + datasets(variables.get("jupyter_datasets") or {})
+
+
+def datasets(given):
+    """Sentences about data sets that cannot be fetched, checked or mounted."""
+    if not isinstance(given, dict):
+        return ["jupyter_datasets: is a mapping of data sets by name: write it so."]
+    return ["jupyter_datasets.%s: %s." % (name, wrong) for name, one in given.items() for wrong in dataset(name, one)]
+
+
+def dataset(name, one):
+    """What is wrong with a data set, and what to do about it."""
+    if not VOLUME.fullmatch(str(name)):
+        return ["is the name of a Docker volume: use letters, digits and -_. only"]
+    if not isinstance(one, dict):
+        return ["is a mapping with path, checksum and one of %s: write it so" % ", ".join(SOURCES)]
+    found = []
+    sources = [source for source in SOURCES if one.get(source)]
+    if len(sources) != 1:
+        found.append("has %d sources: give one of %s" % (len(sources), ", ".join(SOURCES)))
+    if not CHECKSUM.fullmatch(str(one.get("checksum"))):
+        found.append("needs the archive's checksum: write it as sha256: and 64 digits")
+    if not str(one.get("path")).startswith("/") or ":" in str(one.get("path")):
+        found.append("needs a path in the container: give a whole one, without a colon")
+    missing = [key for key in S3_KEYS if not (one.get("s3") or {}).get(key)]
+    if sources == ["s3"] and missing:
+        found.append("s3 lacks %s: add it" % ", ".join(missing))
+    return found

@@ -185,8 +185,8 @@ def make(groups, group_names, hosts, secrets):
         strangers = postgres.strangers(entry["facts"]["clusters"], version)
         ports = wanted_ports(services, values)
         if name in notebooks:
-            stack["jupyter"]["ports"][name], wrong = jupyter.port(name, entry["variables"], ports)
-            problems += wrong + jupyter.account(name, entry["variables"], entry["facts"])
+            stack["jupyter"]["ports"][name], wrong = jupyter.host(name, entry["variables"], entry["facts"], ports)
+            problems += wrong
             ports.setdefault(stack["jupyter"]["ports"][name], ("jupyter_port", "jupyter"))
         problems += checks.occupied_ports(name, entry["facts"]["listeners"], ports, strangers)
         stack["probes"][name] = probes(name, missing, stack)

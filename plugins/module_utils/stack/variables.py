@@ -50,6 +50,7 @@ HOST_VARIABLES = (
     "mlflow_server_workers",
     "jupyter_port",
     "jupyter_user",
+    "jupyter_datasets",
     "ansible_user",
 )
 

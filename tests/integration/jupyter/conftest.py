@@ -137,7 +137,7 @@ class Notebooks(Site):
 
 @pytest.fixture(scope="session")
 def notebooks(tmp_path_factory, request):
-    """Both nodes, deployed; the first run's outcome is kept for a test to look at."""
+    """Both nodes, deployed; the outcomes of the first runs are kept for tests to look at."""
     folder = tmp_path_factory.mktemp("jupyter")
     machines = bring_up(
         TESTBED, folder / "hosts.yml", {"gpu": ("trixie", []), "ml": ("trixie", [])}, ["--docker-inside", "gpu"]
@@ -145,6 +145,7 @@ def notebooks(tmp_path_factory, request):
     request.addfinalizer(lambda: take_down(TESTBED, machines))
     found = Notebooks(folder, folder / "hosts.yml", machines)
     found.metadata.start(machines["ml"].address)
+    found.checked = found.deploy("--check", "--diff")
     docker = found.deploy("--tags", "docker")
     assert docker.status == 0, docker.failures
     subprocess.run([*PROGRAM, "load-image", "--name", TESTBED, "--node", "gpu"], check=True, timeout=300)

@@ -20,6 +20,11 @@ except urllib.error.HTTPError as error:
 """
 
 
+def test_check_mode_on_bare_machines_ends_well(notebooks):
+    assert notebooks.checked.status == 0, notebooks.checked.failures
+    assert notebooks.checked.changed["gpu"] > 0
+
+
 def test_a_second_run_changes_nothing(notebooks):
     assert notebooks.first.changed["gpu"] > 0
     again = notebooks.deploy()

@@ -40,3 +40,39 @@ def test_port(variables, taken, expected, words):
 def test_account(variables, ok):
     accounts = dict.fromkeys(("root", "cc"), {"uid": 1000, "gid": 1000, "home": "/home/x"})
     assert (jupyter.account("gpu1", variables, {"accounts": accounts}) == []) == ok
+
+
+GOOD = {"url": "https://example.org/a.tar", "checksum": "sha256:" + "0" * 64, "path": "/mnt/a", "variable": "A"}
+STORE = {"bucket": "b", "key": "a.tar", "access_key": "x", "secret_key": "y"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, ""),
+        ({"food11": GOOD}, ""),
+        ({"food11": {**GOOD, "url": None, "s3": STORE}}, ""),
+        (["food11"], "jupyter_datasets: is a mapping"),
+        ({"food 11": GOOD}, "jupyter_datasets.food 11: is the name of a Docker volume"),
+        ({"food11": "https://example.org"}, "jupyter_datasets.food11: is a mapping with path"),
+        (
+            {"food11": {**GOOD, "archive": "a.tar"}},
+            "jupyter_datasets.food11: has 2 sources: give one of url, archive, s3.",
+        ),
+        ({"food11": {**GOOD, "url": None}}, "has 0 sources"),
+        ({"food11": {**GOOD, "checksum": "md5:1"}}, "needs the archive's checksum"),
+        ({"food11": {**GOOD, "path": "mnt"}}, "needs a path in the container"),
+        ({"food11": {**GOOD, "path": "/mnt:ro"}}, "needs a path in the container"),
+        ({"food11": {**GOOD, "url": None, "s3": {"bucket": "b"}}}, "s3 lacks key, access_key, secret_key: add it."),
+    ],
+)
+def test_datasets(given, words):
+    said = jupyter.datasets(given)
+    assert len(said) == bool(words)
+    assert words in " ".join(said)
+
+
+def test_host():
+    number, problems = jupyter.host("gpu1", {"jupyter_datasets": {"a": {}}}, {"accounts": {}}, {})
+    assert number == 8888
+    assert [sentence.partition(":")[0] for sentence in problems] == ["jupyter_user", *["jupyter_datasets.a"] * 3]
