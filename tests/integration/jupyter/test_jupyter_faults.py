@@ -171,7 +171,7 @@ BAD_INPUT = {
         {"image": "testbed-base:latest", "command": ["sleep", "600"]},
         "Jupyter does not answer",
     ),
-    "mlflow too old": ({"mlflow_version": "99.0.0"}, "mlflow 99.0 or newer"),
+    "mlflow too old": ({"mlflow_version": "99.0.0", "env": {"OTHER": "1"}}, "mlflow 99.0 or newer"),
     "nobody listens": ({"tracking_port": 9}, "The tracking server cannot be reached from inside the container at"),
     "a command that ends": ({"command": ["false"]}, "The container did not stay up"),
 }
