@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
-import subprocess
-import sys
-
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.stack import plan
 
-RENDER = pathlib.Path(__file__).with_name("render.py")
 GROUPS = {"postgres": ["vm"], "seaweedfs": ["vm"], "mlflow": ["vm"], "backup": ["vm"]}
 V4, V6 = "192.0.2.7", "2001:db8::7"
 LISTENERS = [
@@ -114,21 +108,12 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def values():
-    """All cases' values, from one process."""
+def values(evaluate):
+    """All cases' values."""
     requests = [
         [role, expression, variables(address) | more] for role, expression, address, more, _value in CASES.values()
     ]
-    done = subprocess.run(
-        [sys.executable, str(RENDER)],
-        input=json.dumps(requests),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(zip(CASES, json.loads(done.stdout), strict=True))
+    return dict(zip(CASES, evaluate(requests), strict=True))
 
 
 @pytest.mark.parametrize("name", CASES)
