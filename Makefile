@@ -40,7 +40,7 @@ check: setup-test ## lint and unit tests, under 2 minutes
 test: setup-test ## the whole suite, about 50 minutes
 	@$(PY) tests/run.py
 
-test-openstack: setup-test ## the Chameleon way against OpenStack's own services in one node, about 10 minutes
+test-openstack: setup-test ## the Chameleon way against OpenStack's own services in one node, about 15 minutes
 	@.venv/bin/pytest --quiet tests/openstack
 
 faults: setup-test ## inject every fault of docs/faults.md many times, hours; TRIES=1 once each, GO_ON=1 after an interruption
