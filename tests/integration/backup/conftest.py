@@ -12,6 +12,7 @@ import json
 import pathlib
 import shlex
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -70,17 +71,20 @@ class Ended:
 class Host:
     """The node as its administrator sees it, and backups there."""
 
-    def __init__(self, node):
+    def __init__(self, node, folder):
         self.node = node
         self.number = 0
         facts = yaml.safe_load(node.inventory.read_text())["all"]["hosts"]["n1"]
         login = f"{facts['ansible_user']}@{facts['ansible_host']}"
         key = facts["ansible_ssh_private_key_file"]
         self.ssh = ["ssh", "-q", "-i", key, *shlex.split(facts["ansible_ssh_common_args"]), login]
+        # Scripts share one connection, as Ansible's do: a test runs dozens.
+        kept = {"ControlMaster": "auto", "ControlPath": f"{folder}/%C", "ControlPersist": "60"}
+        self.kept_ssh = [*self.ssh[:-1], *(f"-o{name}={value}" for name, value in kept.items()), login]
 
     def shell(self, text):
         """What a script says on the node. By SSH alone: these tests ask far more often than Ansible would be quick."""
-        argv = [*self.ssh, "sudo", "bash", "-o", "pipefail", "-s"]
+        argv = [*self.kept_ssh, "sudo", "bash", "-o", "pipefail", "-s"]
         ended = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=300)
         assert ended.returncode == 0, f"{text}\n{ended.stdout}\n{ended.stderr}"
         return ended.stdout.rstrip("\n")
@@ -182,13 +186,16 @@ class Host:
 
 
 @pytest.fixture(scope="session")
-def installed(node):
+def installed(node, request):
     # Its own service would listen where the test wants to.
     node.shell(
         f"apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq {PACKAGES}; "
         "systemctl disable --now pgbouncer; systemctl start postgresql; pg_isready -t 30"
     )
-    made = Host(node)
+    # A socket's path has to be short.
+    folder = tempfile.TemporaryDirectory(prefix="ssh-")
+    request.addfinalizer(folder.cleanup)
+    made = Host(node, folder.name)
     made.sql(ROLES)
     for name, text in (("mlflow", SMALL), ("a/b", SMALL), ("empty", ""), ("big", BIG)):
         made.sql(f'CREATE DATABASE "{name}" OWNER mlflow')
