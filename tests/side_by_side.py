@@ -15,7 +15,7 @@ CLONE = pathlib.Path(__file__).resolve().parent.parent
 BIN = CLONE / ".venv" / "bin"
 INTEGRATION = CLONE / "tests" / "integration"
 # Folders whose tests share no machine with those of the other folders, and take about half of the time.
-FIRST_LANE = ("backup", "jupyter")
+FIRST_LANE = ("archive", "backup", "docker")
 
 
 def lanes() -> tuple[tuple[str, ...], tuple[str, ...]]:
