@@ -45,7 +45,7 @@ def sources(repository):
 
 
 NAMES = "__docker_host_repositories | map(attribute='name')"
-VALIDATE = "__docker_host_files[0].validate | default('none')"
+VALIDATE = "__docker_host_files[1].validate | default('none')"
 # By what is looked at: expression, variables, value.
 CASES = {
     "Debian 12": ("__docker_host_packages", variables("bookworm"), ["docker.io", *COMMON]),
