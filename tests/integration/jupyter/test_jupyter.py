@@ -51,7 +51,7 @@ def test_secrets_are_in_no_argument_and_no_environment(notebooks):
     inspected = notebooks.gpu.shell(
         f"docker inspect {NAME}; docker history --no-trunc $(docker inspect -f '{{{{.Image}}}}' {NAME})"
     )
-    logged = notebooks.gpu.shell(f"docker logs {NAME} 2>&1; journalctl --output=export | strings || true")
+    logged = notebooks.gpu.shell(f"docker logs {NAME} 2>&1; journalctl --output=export | tr -cd '[:print:]\\n'")
     running = notebooks.gpu.shell("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'")
     for secret in (token, password):
         assert secret not in inspected + logged + running
