@@ -50,6 +50,8 @@ SPEC = {
 #: Jupyter's log shows the token in its URLs where the image does not read our configuration.
 TOKEN_IN_LOG = re.compile(r"token=[^\s&]+")
 NO_PYTHON = (126, 127)
+#: The status of a command whose container ended meanwhile: it was killed.
+KILLED = 137
 
 
 class Engine:
@@ -137,6 +139,8 @@ class Engine:
             # Docker cannot start anything in a container that has ended.
             raise Failed("probe", "The container did not stay up (%s)" % self.last_log(name)) from failure
         said = explain.read(result["stdout"])
+        if said is None and result["rc"] == KILLED:
+            raise Failed("probe", "The container did not stay up (%s)" % self.last_log(name))
         if result["rc"] in NO_PYTHON or said is None:
             output = result["stderr"] or result["stdout"]
             raise Failed("probe", explain.no_python(options["image"], output))
