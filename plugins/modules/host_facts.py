@@ -13,7 +13,8 @@ description:
   - Reads a host's operating system, processors, memory, GPUs, address, routes, installed Debian packages, accounts,
     Python environments, PostgreSQL clusters, Docker Engine, free disk space and listening sockets, and returns them as
     the one fact C(common_host).
-  - Everything is read from files and from the kernel; no command is started and nothing is sent over the network.
+  - Everything is read from files and from the kernel; no command is started and nothing is sent over the network, but
+    for the question to the metadata service where O(address_sources) names it.
   - What cannot be read, because the system is an unusual one or the user is an ordinary one, is left empty and never
     fails the module.
 options:

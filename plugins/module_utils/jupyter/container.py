@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.mlops.stack.plugins.module_utils.jupyter import files
 from ansible_collections.mlops.stack.plugins.module_utils.stack.addresses import url_host
 
 #: The port that Jupyter listens on inside the container.
@@ -37,11 +38,9 @@ def problems(options):
         found.append(
             "env.%s: is composed of tracking_scheme, tracking_host and tracking_port: set these." % TRACKING_URI
         )
-    for name in ("workspace", "token_file", "credentials_file", "ca_cert", "config_dir"):
-        if ":" in (options[name] or ""):
-            found.append(
-                "%s: %r has a colon, with which Docker cannot mount it: use another path." % (name, options[name])
-            )
+    for name, path in files.paths(options).items():
+        if ":" in path:
+            found.append("%s: %r has a colon, with which Docker cannot mount it: use another path." % (name, path))
     if options["gpus"] == "amd" and not options["gpu_groups"]:
         found.append("gpu_groups: AMD's devices belong to the host's groups video and render: give their numbers.")
     return found

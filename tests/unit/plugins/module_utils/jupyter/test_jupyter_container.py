@@ -13,6 +13,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.jupyter import contain
     [
         ({}, []),
         ({"env": {"EPOCHS": 3}}, []),
+        ({"workspace": "/data/a"}, []),
         ({"env": {"MLFLOW_TRACKING_PASSWORD": "x"}}, ["env.MLFLOW_TRACKING_PASSWORD: ", "credentials_file"]),
         ({"env": {"hf_token": "x"}}, ["env.hf_token: "]),
         ({"env": {"AWS_SECRET_ACCESS_KEY": "x"}}, ["env.AWS_SECRET_ACCESS_KEY: "]),
