@@ -113,6 +113,8 @@ notes:
   - On SeaweedFS, S3 keys whose identity is an administrator may use and delete buckets of other identities. This module
     refuses to.
   - SeaweedFS counts an owner by the name of the identity. A bucket belongs to the identity that made it.
+  - Of several calls that make the same bucket at the same time, SeaweedFS may tell more than one that it made it. There
+    is one bucket all the same, with the options of the call that came last.
 seealso:
   - module: amazon.aws.s3_bucket
 """

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -13,6 +12,7 @@ import shutil
 import subprocess
 import sys
 
+import ansible_playbook
 import host
 import nodes
 import openstack
@@ -24,23 +24,6 @@ PROGRAM = [sys.executable, str(host.CLONE / "testbed" / "testbed.py")]
 BIN = pathlib.Path(sys.executable).parent
 STAND = pathlib.Path(__file__).with_name("stand.py")
 REGION = "CHI@UC"
-
-
-@dataclasses.dataclass
-class Outcome:
-    """How a playbook ended."""
-
-    status: int
-    output: str
-    messages: list[str]
-    changed: int
-
-    @property
-    def failure(self):
-        """The one sentence with which it failed."""
-        assert self.status != 0, self.output
-        assert len(self.messages) == 1, self.messages
-        return self.messages[0]
 
 
 class Site:
@@ -100,9 +83,8 @@ class Site:
         environment |= {
             "OS_CLIENT_CONFIG_FILE": str(clouds or self.clouds),
             "HOME": str(self.folder),
-            "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            **ansible_playbook.JSON,
         }
         return subprocess.run(
             [BIN / program, "-i", inventory or self.inventory, *arguments],
@@ -128,17 +110,7 @@ class Site:
             inventory=inventory,
             clouds=clouds,
         )
-        assert '{\n    "custom_stats"' in done.stdout, done.stdout + done.stderr
-        said = json.loads(done.stdout[done.stdout.index('{\n    "custom_stats"') :])
-        messages = [
-            result.get("msg", "")
-            for play in said["plays"]
-            for task in play["tasks"]
-            for result in task["hosts"].values()
-            if result.get("failed") or result.get("unreachable")
-        ]
-        changed = sum(stats["changed"] for stats in said["stats"].values())
-        return Outcome(done.returncode, done.stdout + done.stderr, messages, changed)
+        return ansible_playbook.outcome(done)
 
     def hosts(self, inventory=None):
         """What the inventory says: groups, and every server's variables once they are asked for."""

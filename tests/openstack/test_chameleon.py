@@ -87,11 +87,11 @@ def test_an_inventory_of_no_servers(site):
 
 def test_reserve(site):
     outcome = reserve(site, "--check", "--diff", **TWO)
-    assert (outcome.status, outcome.changed, site.leases()) == (0, 1, []), outcome.output
+    assert (outcome.status, outcome.changes, site.leases()) == (0, 1, []), outcome.output
     outcome = reserve(site, **TWO)
-    assert (outcome.status, outcome.changed, site.leases()) == (0, 1, ["mlops"]), outcome.output
+    assert (outcome.status, outcome.changes, site.leases()) == (0, 1, ["mlops"]), outcome.output
     outcome = reserve(site, **TWO)
-    assert (outcome.status, outcome.changed) == (0, 0), outcome.output
+    assert (outcome.status, outcome.changes) == (0, 0), outcome.output
 
 
 def test_a_lease_is_not_turned_into_another(site):
@@ -102,7 +102,7 @@ def test_a_lease_is_not_turned_into_another(site):
 def test_a_site_without_volumes(site):
     outcome = site.play("launch", inventory=site.copy("edge"), **TWO)
     assert outcome.status != 0
-    assert outcome.messages[-1].startswith("The cloud edge has no volume service that answers, and without one the")
+    assert outcome.failures[-1].startswith("The cloud edge has no volume service that answers, and without one the")
     assert site.servers() == []
 
 
@@ -110,11 +110,11 @@ def test_launch(site):
     assert "no image CC-Debian" in site.play("launch", chameleon_image="CC-Debian", **TWO).failure
     assert "There is no file /absent.pub" in site.play("launch", **TWO, chameleon_public_key_file="/absent.pub").failure
     outcome = site.play("launch", "--check", "--diff", **TWO)
-    assert (outcome.status, outcome.changed > 0, site.servers()) == (0, True, []), outcome.output
+    assert (outcome.status, outcome.changes > 0, site.servers()) == (0, True, []), outcome.output
     outcome = site.play("launch", **TWO)
     assert (outcome.status, site.servers()) == (0, SERVERS), outcome.output
     outcome = site.play("launch", **TWO)
-    assert (outcome.status, outcome.changed) == (0, 0), outcome.output
+    assert (outcome.status, outcome.changes) == (0, 0), outcome.output
 
 
 def test_inventory(site):
@@ -161,23 +161,23 @@ def test_extend(site):
     end = in_hours(48)
     for number, (options, changed) in enumerate([(["--check", "--diff"], 2), ([], 2), ([], 0)]):
         outcome = site.play("extend", *options, chameleon_lease_end=end)
-        assert (outcome.status, outcome.changed) == (0, changed), (number, outcome.output)
+        assert (outcome.status, outcome.changes) == (0, changed), (number, outcome.output)
     _found, hosts = site.hosts()
     assert [hosts[name]["common_available_until"] for name in SERVERS] == [end, end]
     # What made the lease leaves it as long as it is by now, and its servers as they are.
-    assert reserve(site, **TWO).changed == 0
-    assert site.play("launch", **TWO).changed == 0
+    assert reserve(site, **TWO).changes == 0
+    assert site.play("launch", **TWO).changes == 0
 
 
 def test_release(site):
     assert site.play("release").failure.startswith("This removes the servers of the lease mlops with all that is on")
     for options, there in ((["--check"], True), ([], False)):
         outcome = site.play("release", *options, chameleon_release="mlops")
-        assert (outcome.status, outcome.changed > 0) == (0, True), outcome.output
+        assert (outcome.status, outcome.changes > 0) == (0, True), outcome.output
         assert site.servers() == (SERVERS if there else [])
         assert site.leases() == (["mlops"] if there else [])
     outcome = site.play("release", chameleon_release="mlops")
-    assert (outcome.status, outcome.changed) == (0, 0), outcome.output
+    assert (outcome.status, outcome.changes) == (0, 0), outcome.output
 
 
 # ---- Virtual machines -------------------------------------------------------------------------------------------
@@ -189,11 +189,11 @@ def test_virtual_machines(site):
     assert "has no flavor named m1.huge" in reserve(site, chameleon_flavor="m1.huge").failure
     for changed in (1, 0):
         outcome = reserve(site, **flavor)
-        assert (outcome.status, outcome.changed) == (0, changed), outcome.output
+        assert (outcome.status, outcome.changes) == (0, changed), outcome.output
     outcome = site.play("launch", **flavor)
     assert (outcome.status, site.servers()) == (0, ["mlops-1"]), outcome.output
     outcome = site.play("launch", **flavor)
-    assert (outcome.status, outcome.changed) == (0, 0), outcome.output
+    assert (outcome.status, outcome.changes) == (0, 0), outcome.output
     found, hosts = site.hosts()
     assert found["chameleon_kvm"]["hosts"] == ["mlops-1"]
     assert hosts["mlops-1"]["ansible_host"].startswith("192.0.2.")

@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
-import pathlib
 import subprocess
 import sys
 
+import ansible_playbook
 import host
 import nodes
 
 PROGRAM = [sys.executable, str(host.CLONE / "testbed" / "testbed.py")]
-PLAYBOOK = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
 # All that a play may leave behind: packages and accounts are files as well.
 SNAPSHOT = r"""
 find / /opt/mlops-stack -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log \
@@ -44,24 +41,6 @@ class Machine:
         return set(found)
 
 
-@dataclasses.dataclass
-class Outcome:
-    """How a playbook ended."""
-
-    status: int
-    output: str
-    failures: list[tuple[str, str]]
-    changed: dict[str, int]
-    plays: list[dict]
-
-    @property
-    def only_failure(self):
-        """The message of the one host that failed."""
-        assert self.status != 0, self.output
-        assert len(self.failures) == 1, self.failures
-        return self.failures[0]
-
-
 class Site:
     """An inventory over some of the nodes, and the playbooks run with it."""
 
@@ -72,7 +51,7 @@ class Site:
         self.secrets = folder / "secrets"
 
     def play(self, groups, variables=None, options=(), playbook="site.yml", environment=None):
-        """Run a playbook; its output is read from the JSON callback unless the environment names another."""
+        """Run a playbook and return the finished process; the environment may name a callback."""
         inventory = {
             "all": {
                 "vars": {"common_secrets_dir": str(self.secrets), **(variables or {})},
@@ -85,36 +64,16 @@ class Site:
         }
         path = self.folder / "groups.json"
         path.write_text(json.dumps(inventory), encoding="utf-8")
-        return subprocess.run(
-            [PLAYBOOK, f"playbooks/{playbook}", "-i", str(self.nodes_file), "-i", str(path), *options],
-            cwd=host.CLONE,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
+        return ansible_playbook.play(f"playbooks/{playbook}", [self.nodes_file, path], options, environment)
 
     def run(self, groups, variables=None, options=(), playbook="site.yml"):
         """Run a playbook and return its outcome."""
-        done = self.play(groups, variables, options, playbook, {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"})
-        assert "{" in done.stdout, done.stdout + done.stderr
-        said = json.loads(done.stdout[done.stdout.index("{") :])
-        failures = [
-            (name, result.get("msg", ""))
-            for play in said["plays"]
-            for task in play["tasks"]
-            for name, result in task["hosts"].items()
-            if result.get("failed") or result.get("unreachable")
-        ]
-        changed = {name: stats["changed"] for name, stats in said["stats"].items()}
-        return Outcome(done.returncode, done.stdout + done.stderr, failures, changed, said["plays"])
+        return ansible_playbook.outcome(self.play(groups, variables, options, playbook, ansible_playbook.JSON))
 
     def refuse(self, groups, variables=None, options=()):
         """Run site.yml, which has to refuse with one message and change nothing on any machine; return that message."""
         before = {name: machine.snapshot() for name, machine in self.machines.items()}
-        _name, message = self.run(groups, variables, options).only_failure
+        message = self.run(groups, variables, options).failure
         for name, machine in self.machines.items():
             assert machine.snapshot() ^ before[name] == set(), name
         assert not self.secrets.exists()

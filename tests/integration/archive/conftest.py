@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import ipaddress
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -18,6 +16,7 @@ import sys
 import time
 import urllib.request
 
+import ansible_playbook
 import boto3
 import host
 import nodes
@@ -30,31 +29,9 @@ from cryptography.x509.oid import NameOID
 
 TESTBED = "itest-archive"
 PROGRAM = [sys.executable, str(host.CLONE / "testbed" / "testbed.py")]
-PLAYBOOK = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
 SUITES = {"db": "trixie", "spare": "trixie", "old": "bookworm", "store": "trixie"}
 ACCESS_KEY, SECRET_KEY = "archive-key", "archive-secret-canary-0123456789"
 S3_PORT = 8443
-
-
-@dataclasses.dataclass
-class Outcome:
-    """How a playbook ended."""
-
-    status: int
-    output: str
-    failures: list[str]
-    changed: int
-
-    def succeeded(self):
-        assert self.status == 0, "\n".join(self.failures) or self.output[-4000:]
-        return self
-
-    @property
-    def message(self):
-        """The message of the one failure."""
-        assert self.status != 0, self.output
-        assert len(self.failures) == 1, self.failures
-        return self.failures[0]
 
 
 class Machine:
@@ -91,27 +68,7 @@ class Machine:
         }
         path = self.folder / f"{self.name}.json"
         path.write_text(json.dumps(inventory), encoding="utf-8")
-        done = subprocess.run(
-            [PLAYBOOK, playbook, "-i", str(self.nodes_file), "-i", str(path), *options],
-            cwd=host.CLONE,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-        assert "{" in done.stdout, done.stdout + done.stderr
-        said = json.loads(done.stdout[done.stdout.index("{") :])
-        failures = [
-            result.get("msg", "")
-            for play in said["plays"]
-            for task in play["tasks"]
-            for result in task["hosts"].values()
-            if result.get("failed") or result.get("unreachable")
-        ]
-        changed = sum(stats["changed"] for stats in said["stats"].values())
-        return Outcome(done.returncode, done.stdout + done.stderr, failures, changed)
+        return ansible_playbook.run(playbook, [self.nodes_file, path], options)
 
     def site(self, *options, **variables):
         return self.play("playbooks/site.yml", *options, **variables)

@@ -15,14 +15,14 @@ PASSPHRASE = "passphrase-canary-0123456789"
 
 
 def test_a_second_run_changes_nothing_and_check_mode_says_so(db):
-    assert db.site("--tags", "postgres", "--check").succeeded().changed == 0
-    assert db.site("--tags", "postgres").succeeded().changed == 0
+    assert db.site("--tags", "postgres", "--check").succeeded().changes == 0
+    assert db.site("--tags", "postgres").succeeded().changes == 0
     assert len(db.backups()) == 1
     assert db.archive()["status"]["code"] == 0
     timers = db.shell("systemctl list-timers --no-legend 'postgres-archive-*'")
     assert "postgres-archive-full.timer" in timers and "postgres-archive-differential.timer" in timers
     # What is to be is told, and nothing is done.
-    assert db.site("--tags", "postgres", "--check", postgres_archive_keep_full=9).succeeded().changed > 0
+    assert db.site("--tags", "postgres", "--check", postgres_archive_keep_full=9).succeeded().changes > 0
     assert "retention-full=4" in db.shell("cat /etc/pgbackrest/pgbackrest.conf")
 
 
@@ -50,7 +50,7 @@ def test_everything_is_as_it_was_then(db):
     assert db.shell(f"stat -c '%a %U' /var/lib/postgresql/*/{kept}") == "700 postgres"
     # PostgreSQL has forgotten how it came here.
     assert db.sql("SELECT name FROM pg_settings WHERE pending_restart OR sourcefile LIKE '%auto.conf'") == ""
-    assert db.site("--tags", "postgres").succeeded().changed == 0
+    assert db.site("--tags", "postgres").succeeded().changes == 0
 
 
 def test_a_time_after_the_last_change_is_reached_as_well(db):
@@ -84,7 +84,7 @@ def test_what_a_recovery_undid_can_be_had_back(db):
 )
 def test_a_time_that_cannot_be_is_refused_before_anything_stops(db, when, sentence):
     started = db.sql(NOT_STARTED)
-    assert sentence in db.recover_stack(when).message
+    assert sentence in db.recover_stack(when).failure
     assert db.sql(NOT_STARTED) == started
     assert db.serves()
 
@@ -92,7 +92,7 @@ def test_a_time_that_cannot_be_is_refused_before_anything_stops(db, when, senten
 def test_check_mode_tells_and_changes_nothing(db):
     started, folders = db.sql(NOT_STARTED), db.folders()
     outcome = db.play("playbooks/recover_point_in_time.yml", "--check", postgres_recover_time=db.now()).succeeded()
-    assert outcome.changed > 0 and "go to 2" in outcome.output
+    assert outcome.changes > 0 and "go to 2" in outcome.output
     assert (db.sql(NOT_STARTED), db.folders()) == (started, folders)
 
 
@@ -137,7 +137,7 @@ def test_sftp_with_encryption(db, store):
     }
     outcome = db.site("--tags", "postgres").succeeded()
     assert PASSPHRASE not in outcome.output
-    assert db.site("--tags", "postgres").succeeded().changed == 0
+    assert db.site("--tags", "postgres").succeeded().changes == 0
     assert db.archive()["cipher"] == "aes-256-cbc"
     assert store.machine.shell("ls /srv/archive/stack") == "archive\nbackup"
     db.sql("INSERT INTO kept VALUES ('by sftp')")
@@ -162,10 +162,10 @@ def test_a_machine_that_is_gone(db, spare):
     db.sql("TRUNCATE kept; INSERT INTO kept VALUES ('rescued'); SELECT pg_switch_wal()")
     db.shell("cd /; runuser -u postgres -- pgbackrest --stanza=main check; systemctl stop postgresql@17-main")
     spare.variables, spare.secrets = db.variables, db.secrets
-    assert "The archive is that of another database cluster" in spare.site("--tags", "postgres").message
+    assert "The archive is that of another database cluster" in spare.site("--tags", "postgres").failure
     spare.recover().succeeded()
     assert spare.rows() == ["rescued"]
-    assert spare.site("--tags", "postgres").succeeded().changed == 0
+    assert spare.site("--tags", "postgres").succeeded().changes == 0
     db.shell("systemctl start postgresql@17-main")
 
 
@@ -178,7 +178,7 @@ def test_s3_over_tls(db, store):
     }
     outcome = db.site("--tags", "postgres").succeeded()
     assert place["secret_key"] not in outcome.output
-    assert db.site("--tags", "postgres").succeeded().changed == 0
+    assert db.site("--tags", "postgres").succeeded().changes == 0
     db.sql("INSERT INTO kept VALUES ('s3')")
     then = db.now()
     db.sql("DELETE FROM kept")
@@ -198,8 +198,8 @@ def test_s3_needs_a_certificate_that_is_trusted(db):
 def test_s3_without_tls_is_refused_before_anything_is_changed(db):
     place = {**db.variables["postgres_archive_s3"], "endpoint_url": "http://store:8333"}
     outcome = db.site("--tags", "postgres", postgres_archive_s3=place)
-    assert "pgBackRest speaks S3 over TLS only" in outcome.message
-    assert outcome.changed == 0
+    assert "pgBackRest speaks S3 over TLS only" in outcome.failure
+    assert outcome.changes == 0
 
 
 def test_switched_off_it_stops(db):
@@ -208,7 +208,7 @@ def test_switched_off_it_stops(db):
     assert db.sql("SHOW archive_mode") == "off"
     assert db.shell("systemctl list-unit-files --no-legend 'postgres-archive-*'", check=False) == ""
     assert db.shell("ls /etc/pgbackrest") == ""
-    assert db.site("--tags", "postgres").succeeded().changed == 0
+    assert db.site("--tags", "postgres").succeeded().changes == 0
 
 
 def test_debian_12_cannot_use_sftp_and_can_use_a_folder(old):
@@ -217,7 +217,7 @@ def test_debian_12_cannot_use_sftp_and_can_use_a_folder(old):
         "postgres_archive_path": "/srv/archive",
         "postgres_archive_sftp": {"host": "store", "user": "u", "private_key_file": "/none", "host_keys": ["k"]},
     }
-    assert "needs pgBackRest 2.48 or newer, and old with Debian" in old.site("--tags", "postgres").message
+    assert "needs pgBackRest 2.48 or newer, and old with Debian" in old.site("--tags", "postgres").failure
     assert old.shell("ls /etc/postgresql", check=False) == ""
     old.variables = {"postgres_archive": "folder"}
     old.site("--tags", "postgres").succeeded()

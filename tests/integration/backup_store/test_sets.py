@@ -308,7 +308,7 @@ def test_fault_29_a_store_killed_right_after_its_answer(own_weed, make_bucket, s
     weed.stop()
     weed.start()
     weed.wait()
-    store = set_store(weed, bucket, wait_timeout=3)
+    store = set_store(weed, bucket)
     assert store.verify_set(manifest["label"]) == []
     store.download_set(manifest["label"], tmp_path / "back")
     assert tree(tmp_path / "back") == tree(folder)
@@ -320,6 +320,6 @@ def test_fault_29_a_store_killed_right_after_its_answer(own_weed, make_bucket, s
         stream.truncate(largest.stat().st_size // 2)
     weed.start()
     weed.wait()
-    problems = store.verify_set(manifest["label"])
+    problems = set_store(weed, bucket, wait_timeout=3).verify_set(manifest["label"])
     assert problems
     assert {problem.split(" ")[0] for problem in problems} <= set(dict(BIG))

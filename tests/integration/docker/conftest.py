@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
-import pathlib
 import subprocess
 import sys
 
+import ansible_playbook
 import gpu_stand_ins
 import host
 import nodes
@@ -20,7 +18,6 @@ import pytest
 TESTBED = "itest-docker"
 NODE = "gpu1"
 PROGRAM = [sys.executable, str(host.CLONE / "testbed" / "testbed.py")]
-PLAYBOOK = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
 # A tracking server belongs to every stack; here it is only planned.
 PLAYS = f"""\
 - import_playbook: {host.CLONE}/playbooks/preflight.yml
@@ -36,18 +33,6 @@ INVENTORY = {
         "children": {"mlflow": {"hosts": {NODE: None}}, "jupyter": {"hosts": {NODE: None}}},
     }
 }
-
-
-@dataclasses.dataclass
-class Outcome:
-    """How a playbook ended."""
-
-    status: int
-    output: str
-    messages: list[str]
-    failures: list[str]
-    changed: int
-    tasks: list[str]
 
 
 class DockerHost:
@@ -68,46 +53,18 @@ class DockerHost:
         plays.write_text(PLAYS, encoding="utf-8")
         groups.write_text(json.dumps(INVENTORY), encoding="utf-8")
         given = {"common_secrets_dir": str(self.folder / "secrets"), **(variables or {})}
-        inventories = [f"--inventory={self.inventory}", f"--inventory={groups}"]
-        done = subprocess.run(
-            [PLAYBOOK, str(plays), *inventories, f"--extra-vars={json.dumps(given)}", *options],
-            cwd=host.CLONE,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        assert "{" in done.stdout, done.stdout + done.stderr
-        said = json.loads(done.stdout[done.stdout.index("{") :])
-        results = [task["hosts"][NODE] for play in said["plays"] for task in play["tasks"] if NODE in task["hosts"]]
-        return Outcome(
-            done.returncode,
-            done.stdout + done.stderr,
-            [result["msg"] for result in results if isinstance(result.get("msg"), str)],
-            [result.get("msg", "") for result in results if result.get("failed")],
-            said["stats"].get(NODE, {}).get("changed", 0),
-            [
-                task["task"]["name"]
-                for play in said["plays"]
-                for task in play["tasks"]
-                if NODE in task["hosts"] and not task["hosts"][NODE].get("skipped")
-            ],
-        )
+        options = [f"--extra-vars={json.dumps(given)}", *options]
+        return ansible_playbook.run(str(plays), [self.inventory, groups], options)
 
     def bring_up(self, variables=None, *options):
         """Run them, which has to succeed."""
-        outcome = self.play(variables, *options)
-        assert outcome.status == 0, outcome.output
-        return outcome
+        return self.play(variables, *options).succeeded()
 
     def refuse(self, variables=None):
         """Run them, which has to fail with one message and change nothing; return that message."""
         outcome = self.play(variables)
-        assert outcome.status != 0 and len(outcome.failures) == 1, outcome.output
-        assert outcome.changed == 0, outcome.output
-        return outcome.failures[0]
+        assert outcome.changes == 0, outcome.output
+        return outcome.failure
 
     def info(self):
         """What the engine says of itself."""

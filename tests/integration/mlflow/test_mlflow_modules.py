@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import pathlib
 import signal
@@ -32,15 +33,20 @@ def helpers(folder):
     """The processes of the modules' helper that hold a file in this folder."""
     found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            if HELPER.encode() not in (process / "cmdline").read_bytes():
-                continue
-            held = [os.readlink(one) for one in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        if any(path.startswith(str(folder)) for path in held):
-            found.append(int(process.name))
+        # A process may end, and a file be closed, while this looks.
+        with contextlib.suppress(OSError):
+            if HELPER.encode() in (process / "cmdline").read_bytes() and holds(process, folder):
+                found.append(int(process.name))
     return found
+
+
+def holds(process, folder):
+    """Whether a process, by its folder in /proc, holds a file in this folder."""
+    for descriptor in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(descriptor).startswith(str(folder)):
+                return True
+    return False
 
 
 def test_database_check_apply_repeat(module, tmp_path):

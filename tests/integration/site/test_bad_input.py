@@ -148,7 +148,7 @@ def test_hosts_left_out_are_not_guessed(site):
 
 @pytest.mark.parametrize("playbook", ["backup.yml", "restore.yml", "restore_drill.yml"])
 def test_there_is_no_backup_host(site, playbook):
-    assert site.run(ALL_ON_BARE, playbook=playbook).only_failure[1] == (
+    assert site.run(ALL_ON_BARE, playbook=playbook).failure == (
         "The inventory's group 'backup' is missing or empty: add the host that makes the backups, and has the sets, "
         "to it."
     )

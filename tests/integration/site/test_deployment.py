@@ -169,7 +169,7 @@ def test_the_check_runs_on_a_tracking_server_of_this_run(vm):
 def test_a_run_without_a_tracking_server_checks_nothing_and_says_so(vm):
     variables = {"common_secrets": SECRETS}
     outcome = vm.run({**GROUPS, "mlflow": LEFT_OUT}, variables, ["--limit", "localhost,vm"], "verify.yml")
-    assert outcome.only_failure[1] == (
+    assert outcome.failure == (
         "None of the tracking servers elsewhere is in this run, and the check runs on one: add one to --limit."
     )
     assert "Restart the stack's services" not in outcome.output
@@ -177,7 +177,7 @@ def test_a_run_without_a_tracking_server_checks_nothing_and_says_so(vm):
 
 def test_another_version_of_postgresql_is_refused(vm):
     variables = {"common_secrets": SECRETS, "postgres_version": "16", "postgres_repository": "pgdg"}
-    assert vm.run(GROUPS, variables).only_failure[1] == (
+    assert vm.run(GROUPS, variables).failure == (
         "postgres_version: 16 would make a second, empty cluster on vm, whose databases are in 15/main: set "
         "postgres_version to 15, or upgrade the cluster first (pg_upgradecluster 15 main)."
     )
@@ -204,13 +204,13 @@ def test_changed_passwords_converge(vm):
     assert (outcome.status, outcome.failures) == (0, [])
     # The old passwords are worth nothing any more.
     outcome = vm.run(GROUPS, {"common_secrets": SECRETS, "verify_artifact_mb": 1}, playbook="verify.yml")
-    assert "401" in outcome.only_failure[1]
+    assert "401" in outcome.failure
 
 
 def test_service_that_dies_at_start_is_quoted(vm):
     secrets = {"common_secrets": SECRETS | CHANGED}
     outcome = vm.run(GROUPS, {**secrets, "postgres_settings": {"shared_buffers": "molecules"}})
-    _name, message = outcome.only_failure
+    message = outcome.failure
     assert message.startswith("postgresql@15-main.service "), message
     assert 'invalid value for parameter "shared_buffers": "molecules"' in message
     assert_no_secret(outcome.output)
