@@ -37,7 +37,7 @@ format: setup-test ## put Python files into the shape that lint asks for
 check: setup-test ## lint and unit tests, under 2 minutes
 	@$(PY) tests/run.py lint unit
 
-test: setup-test ## the whole suite, about 50 minutes
+test: setup-test ## the whole suite
 	@$(PY) tests/run.py
 
 test-openstack: setup-test ## the Chameleon way against OpenStack's own services in one node, about 15 minutes

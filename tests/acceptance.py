@@ -20,6 +20,7 @@ import sanity
 
 sys.path.insert(0, str(sanity.CLONE / "testbed"))
 import demo
+import host
 
 BIN = pathlib.Path(sys.executable).parent
 INVENTORY = sanity.CLONE / ".build" / "test" / "inventory"
@@ -58,10 +59,8 @@ def hosts_of_inventory() -> list[str]:
 
 def look_with_a_browser() -> None:
     """Open the logged run as a person does. Chromium is Debian's; where it is missing it is installed."""
-    if not pathlib.Path("/usr/bin/chromium").exists():
-        as_root = [] if os.geteuid() == 0 else ["sudo"]
-        run([*as_root, "apt-get", "update", "-q"])
-        run([*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"])
+    with host.lock("packages"):
+        host.install_missing({"chromium": ["chromium"]})
     os.environ.update(demo.read_client(INVENTORY))
     os.environ["MLOPS_STACK_SCREENSHOT"] = str(sanity.CLONE / ".build" / "test" / "digits-run.png")
     run([str(BIN / "pytest"), "--quiet", "tests/browser"])

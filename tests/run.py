@@ -1,5 +1,5 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run the stages of the test suite in order and stop at the first that fails.
+"""Run the stages of the test suite: lint and unit tests first, and where these pass, all others side by side.
 
 .venv/bin/python tests/run.py [STAGE ...]
 """
@@ -24,45 +24,53 @@ TAIL = 60
 PYTEST_CLOSING = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.:]+ ?s", re.MULTILINE)
 PYTEST_COUNT = re.compile(r"(\d+) (\w+)")
 # The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
-TESTBEDS = (
-    *("itest", "itest-archive", "itest-backup", "itest-docker", "itest-host", "itest-jupyter"),
-    "itest-restore",
-    *("bench-recovery", "molecule", "test"),
-)
+TESTBEDS = re.compile(r"itest-.*|bench-recovery|molecule|test")
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A named part of the suite: commands that run one after another, or all at the same time."""
+    """A part of the suite: its commands by name. A quick one has to pass before the next one begins."""
 
     name: str
-    commands: tuple[tuple[str, ...], ...]
+    commands: dict[str, tuple[str, ...]]
+    quick: bool = False
     needs_nodes: bool = False
-    side_by_side: bool = False
+
+    def jobs(self) -> list[side_by_side.Job]:
+        """Return its commands as jobs."""
+        return [
+            side_by_side.Job(f"{self.name} {name}".strip(), command, LOGS / f"{self.name}-{name or 'all'}.log")
+            for name, command in self.commands.items()
+        ]
 
 
 STAGES = (
     Stage(
         "lint",
-        (
-            ("ruff", "check", "--quiet", "."),
-            ("ruff", "format", "--check", "--quiet", "."),
-            ("yamllint", "--strict", "."),
-            ("ansible-lint", "-q"),
-        ),
+        {
+            "ansible": ("ansible-lint", "-q"),
+            "python": ("ruff", "check", "--quiet", "."),
+            "format": ("ruff", "format", "--check", "--quiet", "."),
+            "yaml": ("yamllint", "--strict", "."),
+        },
+        quick=True,
     ),
-    Stage("unit", (("pytest", "--quiet", "-n", "auto", "--cov", "--cov-report=term-missing", "tests/unit"),)),
-    Stage("sanity", ((PYTHON, "tests/sanity.py"),)),
-    Stage("package", ((PYTHON, "tests/package.py"),)),
+    Stage(
+        "unit",
+        {"": ("pytest", "--quiet", "-n", "auto", "--cov", "--cov-report=term-missing", "tests/unit")},
+        quick=True,
+    ),
+    # Of what follows, what takes longest comes first.
+    Stage("recovery", {"": (PYTHON, "tests/recovery.py")}, needs_nodes=True),
     Stage(
         "integration",
-        tuple(("pytest", "--quiet", *lane) for lane in side_by_side.lanes()),
+        {name: ("pytest", "--quiet", f"tests/integration/{name}") for name in side_by_side.integration_folders()},
         needs_nodes=True,
-        side_by_side=True,
     ),
-    Stage("molecule", (("molecule", "test", "--all", "--report"),), needs_nodes=True),
-    Stage("demo", ((PYTHON, "tests/acceptance.py"),), needs_nodes=True),
-    Stage("recovery", ((PYTHON, "tests/recovery.py"),), needs_nodes=True),
+    Stage("molecule", {"": ("molecule", "test", "--all", "--report")}, needs_nodes=True),
+    Stage("sanity", {"": (PYTHON, "tests/sanity.py")}),
+    Stage("demo", {"": (PYTHON, "tests/acceptance.py")}, needs_nodes=True),
+    Stage("package", {"": (PYTHON, "tests/package.py")}),
 )
 
 
@@ -78,17 +86,17 @@ def main(names: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     LOGS.mkdir(parents=True, exist_ok=True)
     for stage in stages:
-        for log in LOGS.glob(f"{stage.name}*.log"):
-            log.unlink()
+        for job in stage.jobs():
+            job.log.unlink(missing_ok=True)
     began = time.monotonic()
     uses_nodes = any(stage.needs_nodes for stage in stages)
     status = 1
     try:
         if uses_nodes:
             remove_nodes()
-        failed = run_stages(stages)
-        status = 1 if failed else 0
-        closing = f"FAILED in the stage {failed}" if failed else f"passed: {', '.join(stage.name for stage in stages)}"
+        passed = run_stages(stages)
+        status = 0 if passed else 1
+        closing = f"passed: {', '.join(stage.name for stage in stages)}" if passed else "FAILED"
     except KeyboardInterrupt:
         status, closing = 130, "INTERRUPTED, so nothing is shown"
     finally:
@@ -101,41 +109,38 @@ def main(names: list[str]) -> int:
     return status
 
 
-def run_stages(stages: list[Stage]) -> str:
-    """Run stages until one fails, and return its name."""
-    for stage in stages:
-        began = time.monotonic()
-        log = LOGS / f"{stage.name}.log"
-        groups = [stage.commands] if stage.side_by_side else [(command,) for command in stage.commands]
-        failed = next(filter(None, (side_by_side.run(group, log, stage.name) for group in groups)), None)
-        if failed:
-            print(f"{stage.name:12} FAILED   {time.monotonic() - began:6.1f} s   {' '.join(failed)}")
-            print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]))
-            print(f"The whole log: {log}")
-            return stage.name
-        if count(stages, "skipped"):
-            print(f"{stage.name:12} FAILED   some of its tests were skipped, which shows nothing; the whole log: {log}")
-            return stage.name
-        print(f"{stage.name:12} passed   {time.monotonic() - began:6.1f} s", flush=True)
-    return ""
+def run_stages(stages: list[Stage]) -> bool:
+    """Run the quick stages one after the other, then the others together; return whether all passed."""
+    quick = [[stage] for stage in stages if stage.quick]
+    for group in filter(None, [*quick, [stage for stage in stages if not stage.quick]]):
+        failed = side_by_side.run([job for stage in group for job in stage.jobs()])
+        for job in failed:
+            print(f"\n{job.name} FAILED: {' '.join(job.command)}")
+            print("\n".join(job.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]))
+            print(f"The whole log: {job.log}", flush=True)
+        skipped = count(group, "skipped")
+        if skipped:
+            print(f"FAILED: {skipped} tests were skipped, which shows nothing; the logs are in {LOGS}.")
+        if failed or skipped:
+            return False
+    return True
 
 
 def count(stages: list[Stage], outcome: str) -> int:
     """Return how many tests ended so, by the closing lines of pytest in the stages' logs of this run."""
     total = 0
-    for stage in stages:
-        log = LOGS / f"{stage.name}.log"
-        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-        for line in PYTEST_CLOSING.findall(text):
+    for job in [job for stage in stages for job in stage.jobs() if job.log.exists()]:
+        for line in PYTEST_CLOSING.findall(job.log.read_text(encoding="utf-8", errors="replace")):
             total += sum(int(number) for number, word in PYTEST_COUNT.findall(line) if word == outcome)
     return total
 
 
 def remove_nodes() -> None:
     """Remove the nodes that the stages started."""
-    for name in TESTBEDS:
-        if (CLONE / ".testbed" / name).exists():
-            subprocess.run([PYTHON, "testbed/testbed.py", "down", "--name", name], cwd=CLONE, check=False)
+    for folder in (CLONE / ".testbed").glob("*"):
+        if folder.is_dir() and TESTBEDS.fullmatch(folder.name):
+            command = [PYTHON, "testbed/testbed.py", "down", "--name", folder.name]
+            subprocess.run(command, cwd=CLONE, check=False)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Commands that run at the same time and leave nothing behind, and the integration tests that may."""
+"""Commands that run side by side, a few at a time, and leave nothing behind."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import time
@@ -14,62 +14,80 @@ import time
 CLONE = pathlib.Path(__file__).resolve().parent.parent
 BIN = CLONE / ".venv" / "bin"
 INTEGRATION = CLONE / "tests" / "integration"
-# Folders whose tests share no machine with those of the other folders, and take about half of the time.
-FIRST_LANE = ("archive", "backup", "docker")
+# More of them make each slower, and none of them gains by it.
+AT_ONCE = 2
+# Folders of integration tests that take minutes, the longest first: nothing long is left alone at the end.
+LONG = ("jupyter", "archive", "restore", "backup", "site", "nodes")
 
 
-def lanes() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the folders of integration tests in two lanes that may run side by side, relative to the clone."""
-    folders = sorted(folder.parent for folder in INTEGRATION.glob("*/conftest.py"))
-    paths = {folder.name: str(folder.relative_to(CLONE)) for folder in folders}
-    first = tuple(paths[name] for name in FIRST_LANE)
-    return first, tuple(path for path in paths.values() if path not in first)
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A command, and the file that its output is appended to."""
+
+    name: str
+    command: tuple[str, ...]
+    log: pathlib.Path
 
 
-def run(commands: tuple[tuple[str, ...], ...], log: pathlib.Path, title: str) -> tuple[str, ...] | None:
-    """Run commands side by side, each in a process group of its own, and leave none of their processes behind.
+def integration_folders() -> list[str]:
+    """Return the names of the folders of integration tests, which share no machine, the longest first."""
+    found = sorted(folder.parent.name for folder in INTEGRATION.glob("*/conftest.py"))
+    return sorted(found, key=lambda name: LONG.index(name) if name in LONG else len(LONG))
 
-    Their output is appended to the log, that of a command that failed last; while several run, each has a file of its
-    own beside the log. Returns one that failed, if any did.
+
+def run(jobs: list[Job], at_once: int = AT_ONCE) -> list[Job]:
+    """Run all jobs, so many at a time, and return those that failed.
+
+    Each runs in a process group of its own, of which no process is left when it ends, or when this is interrupted.
     """
-    with contextlib.ExitStack() as stack:
-        running = []
-        for number, command in enumerate(commands):
-            own = log if len(commands) == 1 else log.with_suffix(f".{number}{log.suffix}")
-            stream = stack.enter_context(own.open("a"))
-            print(f"$ {' '.join(command)}", file=stream, flush=True)
-            process = subprocess.Popen(
-                command,
-                cwd=CLONE,
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                process_group=0,
-            )
-            stack.callback(end_group, process)
-            running.append((command, process, own))
-        wait([process for _command, process, _own in running], title)
-    running.sort(key=lambda one: one[1].returncode != 0)
-    for _command, _process, own in running:
-        if own != log:
-            with log.open("ab") as whole, own.open("rb") as part:
-                shutil.copyfileobj(part, whole)
-            own.unlink()
-    command, process, _own = running[-1]
-    return command if process.returncode else None
+    waiting, running, failed = list(jobs), [], []
+    said = time.monotonic()
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                job = waiting.pop(0)
+                running.append((job, start(job), time.monotonic()))
+            time.sleep(0.2)
+            for one in [one for one in running if one[1].poll() is not None]:
+                running.remove(one)
+                if not ended(*one):
+                    failed.append(one[0])
+            if time.monotonic() - said > 60:
+                said = time.monotonic()
+                for job, _process, began in running:
+                    say(job, "runs", began)
+    finally:
+        for _job, process, _began in running:
+            end_group(process)
+    return failed
 
 
-def wait(processes: list[subprocess.Popen], title: str) -> None:
-    """Wait until all have ended, and say every minute that they go on."""
-    began = time.monotonic()
-    for process in processes:
-        while True:
-            try:
-                process.wait(60)
-                break
-            except subprocess.TimeoutExpired:
-                print(f"{title:12} runs     {time.monotonic() - began:6.0f} s", flush=True)
+def ended(job: Job, process: subprocess.Popen, began: float) -> bool:
+    """Clean up after a job that has ended, and return whether it passed."""
+    end_group(process)
+    passed = process.returncode == 0
+    say(job, "passed" if passed else "FAILED", began)
+    return passed
+
+
+def say(job: Job, what: str, began: float) -> None:
+    """Print a line about a job."""
+    print(f"{job.name:25} {what:6} {time.monotonic() - began:6.0f} s", flush=True)
+
+
+def start(job: Job) -> subprocess.Popen:
+    """Start a job's command."""
+    with job.log.open("a") as stream:
+        print(f"$ {' '.join(job.command)}", file=stream, flush=True)
+        return subprocess.Popen(
+            job.command,
+            cwd=CLONE,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            process_group=0,
+        )
 
 
 def end_group(process: subprocess.Popen) -> None:

@@ -32,7 +32,7 @@ SLOW_TRIES = 5
 
 
 def main() -> int:
-    """Run both lanes of the integration tests side by side: the quick faults, then the slow ones."""
+    """Run the tests folder by folder, two at a time: all quick faults, then the slow ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tries", type=int, default=TRIES, help="how often each fault is injected")
     parser.add_argument("--go-on", action="store_true", help="keep what an interrupted run has shown, and do the rest")
@@ -49,10 +49,7 @@ def main() -> int:
             ("quick", "fault and not slow", given.tries),
             ("slow", "fault and slow", min(given.tries, SLOW_TRIES)),
         ):
-            commands = tuple(
-                command(lane, number, which, marked, count) for number, lane in enumerate(side_by_side.lanes())
-            )
-            failed |= side_by_side.run(commands, LOGS / f"{which}.log", f"{which} faults") is not None
+            failed |= bool(side_by_side.run([job(folder, which, marked, count) for folder in folders()]))
     except KeyboardInterrupt:
         failed = True
         print("INTERRUPTED: the table shows what was run until then.")
@@ -61,25 +58,37 @@ def main() -> int:
     return 0 if held and not failed else 1
 
 
-def command(lane: tuple[str, ...], number: int, which: str, marked: str, count: int) -> tuple[str, ...]:
-    """Return the pytest command of one lane."""
-    notes = LOGS / f"{which}.{number}.json"
+def folders() -> list[str]:
+    """Return the folders of integration tests that inject faults."""
+    return [
+        name
+        for name in side_by_side.integration_folders()
+        if any("mark.fault(" in file.read_text("utf-8") for file in (side_by_side.INTEGRATION / name).glob("*.py"))
+    ]
+
+
+def job(folder: str, which: str, marked: str, count: int) -> side_by_side.Job:
+    """Return what runs the marked tests of a folder so many times."""
+    notes = LOGS / f"{which}-{folder}.json"
     options = ("-p", "fault_table", f"--fault-notes={notes}", "-m", marked, f"--count={count}")
-    return ("pytest", "--verbose", *options, *lane)
+    command = ("pytest", "--verbose", *options, f"tests/integration/{folder}")
+    return side_by_side.Job(f"{which} {folder}", command, notes.with_suffix(".log"))
 
 
 def print_table() -> bool:
     """Print one line for each fault that there is, also for those that no test injected; return whether all held."""
     tests = [test for file in sorted(LOGS.glob("*.json")) for test in json.loads(file.read_text("utf-8")).values()]
     print(f"{'fault':>5}  {'held':>9}  {'seconds':>7}  what")
+    missing = False
     for number, what in ROW.findall(FAULTS.read_text(encoding="utf-8")):
         own = [test for test in tests if int(number) in test["faults"]]
+        missing |= not own
         held = f"{sum(test['held'] for test in own)}/{len(own)}" if own else "not run"
         seconds = f"{sum(test['seconds'] for test in own):7.0f}" if own else " " * 7
         print(f"{number:>5}  {held:>9}  {seconds}  {what.strip()}")
     broken = sum(not test["held"] for test in tests)
     print(f"{len(tests)} tries; sets lost, live databases damaged or promises broken: {broken}")
-    return broken == 0 and bool(tests)
+    return broken == 0 and not missing
 
 
 if __name__ == "__main__":

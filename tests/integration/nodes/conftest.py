@@ -15,7 +15,7 @@ import pytest
 
 CLONE = pathlib.Path(__file__).resolve().parents[3]
 TESTBED = [sys.executable, str(CLONE / "testbed" / "testbed.py")]
-NAME = "itest"
+NAME = "itest-nodes"
 # More arguments of `docker create`, for tests that need more of the kernel than a node has.
 FLAGS = ()
 ENVIRONMENT = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_PIPELINING": "true"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from site_runs import Site, bring_up, take_down
 
-TESTBED = "itest"
+TESTBED = "itest-site"
 # Bare machines, each with what is wrong with it.
 MACHINES = {
     "bare": [],
