@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from .conftest import NAME
+from .conftest import NAME, VARIABLES
 
 
 @pytest.mark.fault(48)
@@ -67,6 +67,7 @@ def second_address(machine):
 def test_another_address_is_one_new_container_and_the_diff_names_nothing_else(notebooks):
     old = notebooks.container()["Id"]
     runs = notebooks.runs()
+    notebooks.gpu.shell(f"docker tag {VARIABLES['jupyter_image_base']} mlops-stack/jupyter:earlier")
     with second_address(notebooks.ml) as address:
         notebooks.metadata.tell(address)
         try:
@@ -85,6 +86,8 @@ def test_another_address_is_one_new_container_and_the_diff_names_nothing_else(no
             assert (again.status, again.changed["gpu"]) == (0, 0), again.output
             assert notebooks.container()["Id"] == new
             assert notebooks.runs() == runs
+            images = notebooks.gpu.shell("docker images --format '{{.Repository}}:{{.Tag}}' mlops-stack/jupyter")
+            assert images == notebooks.container()["Config"]["Image"]
         finally:
             notebooks.metadata.tell(notebooks.ml.address)
             assert notebooks.deploy().status == 0
@@ -198,5 +201,5 @@ def test_a_metadata_service_that_tells_no_address(notebooks, answer, why):
             ).failure
     finally:
         notebooks.metadata.tell(notebooks.ml.address)
-    assert said[1].startswith(f"ml has no address for its clients: {why}")
-    assert said[1].endswith("Set common_public_address on it, or name another source in common_public_address_sources.")
+    assert said.startswith(f"ml has no address for its clients: {why}")
+    assert said.endswith("Set common_public_address on it, or name another source in common_public_address_sources.")
