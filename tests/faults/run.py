@@ -32,7 +32,7 @@ SLOW_TRIES = 5
 
 
 def main() -> int:
-    """Run the tests folder by folder, two at a time: all quick faults, then the slow ones."""
+    """Run the tests folder by folder, some side by side: all quick faults, then the slow ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tries", type=int, default=TRIES, help="how often each fault is injected")
     parser.add_argument("--go-on", action="store_true", help="keep what an interrupted run has shown, and do the rest")
