@@ -121,6 +121,8 @@ class Weed:
         master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc = self.ports
         arguments = [
             weed_program(),
+            # Into weed.log, and into no files in /tmp.
+            "-logtostderr",
             "server",
             f"-dir={self.folder}",
             f"-ip={self.address}",
@@ -183,6 +185,10 @@ class Weed:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+        # No option takes all of them elsewhere.
+        for port in self.ports:
+            for file in pathlib.Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                file.unlink()
 
     def client(self, identity="admin"):
         return boto3.session.Session().client(
