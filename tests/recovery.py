@@ -1,7 +1,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Lose a stack and bring it back, then upgrade it, on nodes of its own.
 
-    RECOVERY_RUNS=2000 .venv/bin/python tests/recovery.py    the whole of it; without the variable, fewer runs
+    .venv/bin/python tests/recovery.py                       with fewer runs, and without the second failing upgrade
+    RECOVERY_RUNS=2000 .venv/bin/python tests/recovery.py    the whole of it
 
 Runs, models and artifacts are logged while the timer makes backups, with copies in a store elsewhere by a key that
 cannot delete. All machines are destroyed and new ones made, with new passwords; site.yml and restore.yml bring the
@@ -36,13 +37,19 @@ import tracking
 from seaweedfs import IDENTITIES, no_delete_policy, running, secret
 
 RUNS = int(os.environ.get("RECOVERY_RUNS", "400"))
+WHOLE = "RECOVERY_RUNS" in os.environ
 THREADS = 8
 # Every so many runs one has a model, which is registered.
 MODEL_EVERY = 100
 ARTIFACT_BYTES = 3000
 OLD, NEW = "3.16.1", "3.17.2"
 GROUPS = {"postgres": ["core"], "seaweedfs": ["core"], "mlflow": ["core", "second"], "backup": ["vault"]}
-VARIABLES = {"mlflow_server_version": f'"{OLD}"', "backup_schedule": '"* * * * *"', "backup_random_delay_seconds": "0"}
+VARIABLES = {
+    "mlflow_server_version": f'"{OLD}"',
+    "mlflow_server_workers": "1",
+    "backup_schedule": '"* * * * *"',
+    "backup_random_delay_seconds": "0",
+}
 SETS = "/var/backups/mlops-stack"
 BUCKET = "elsewhere"
 FROM_STORE = ("-e", "backup_restore_from=store")
@@ -97,6 +104,9 @@ class Log:
             except harness.BenchError as failure:
                 self.failures.append(str(failure))
                 client = tracking.Client.of(self.variables)
+            if len(self.acknowledged) >= RUNS:
+                # Enough for what is counted; a backup is to find runs being logged, and a machine that it can work on.
+                time.sleep(1)
 
     def log_run(self, client: tracking.Client) -> None:
         """Log a run with metrics, a param and an artifact, sometimes with a model."""
@@ -273,18 +283,19 @@ def look(nodes: harness.Bed, logged: Log, created: float) -> None:
 
 
 def upgrade(nodes: harness.Bed, logged: Log, created: float) -> None:
-    """Fail half-way, fail after the migration, then succeed; look for everything each time."""
+    """Fail half-way, perhaps fail after the migration, then succeed; look for everything each time."""
     harness.say(f"upgrade.yml to {NEW}, whose second migration cannot be made")
     to_new = ("-e", f"mlflow_server_version={NEW}")
     psql = "cd / && runuser -u postgres -- psql --quiet --set ON_ERROR_STOP=1 mlflow --command"
     nodes.ssh("core", f'{psql} "{OBSTACLE}"')
     expect_failure(nodes, logged, created, "executor_backend", *to_new)
     nodes.ssh("core", f'{psql} "{OBSTACLE.replace("ADD", "DROP").replace(" text", "")}"')
-    harness.say(f"upgrade.yml to {NEW}, whose second server cannot start")
-    broken = json.dumps(
-        {"mlflow_server_environment": "{{ {'MLFLOW_WORKERS': 'zero'} if inventory_hostname == 'second' else {} }}"}
-    )
-    expect_failure(nodes, logged, created, "died at its start", *to_new, "-e", broken)
+    if WHOLE:
+        harness.say(f"upgrade.yml to {NEW}, whose second server cannot start")
+        broken = json.dumps(
+            {"mlflow_server_environment": "{{ {'MLFLOW_WORKERS': 'zero'} if inventory_hostname == 'second' else {} }}"}
+        )
+        expect_failure(nodes, logged, created, "died at its start", *to_new, "-e", broken)
     harness.say(f"upgrade.yml to {NEW}")
     harness.playbook("playbooks/upgrade.yml", nodes.inventory, *to_new)
     expect_version(nodes, NEW)

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 import time
 
@@ -23,8 +23,6 @@ TAIL = 60
 # How pytest closes: "3 failed, 5 passed in 1.20s".
 PYTEST_CLOSING = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.:]+ ?s", re.MULTILINE)
 PYTEST_COUNT = re.compile(r"(\d+) (\w+)")
-# The testbeds that stages start. They are removed at the end, and at the start: a killed run may have left some.
-TESTBEDS = re.compile(r"itest-.*|bench-recovery|molecule|test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,30 +80,23 @@ def main(names: list[str]) -> int:
         print(f"There is no stage {', '.join(strange)}; there are {', '.join(known)}.", file=sys.stderr)
         return 2
     stages = [stage for stage in STAGES if not names or stage.name in names]
-    # A kill ends like Ctrl-C does: with the cleaning up below.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A kill ends like Ctrl-C does: with the cleaning up below. Also where this was started in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     LOGS.mkdir(parents=True, exist_ok=True)
-    for stage in stages:
-        for job in stage.jobs():
-            job.log.unlink(missing_ok=True)
     began = time.monotonic()
-    uses_nodes = any(stage.needs_nodes for stage in stages)
-    status = 1
+    nodes = side_by_side.clean_nodes() if any(stage.needs_nodes for stage in stages) else contextlib.nullcontext()
     try:
-        if uses_nodes:
-            remove_nodes()
-        passed = run_stages(stages)
+        with nodes:
+            for job in [job for stage in stages for job in stage.jobs()]:
+                job.log.unlink(missing_ok=True)
+            passed = run_stages(stages)
         status = 0 if passed else 1
         closing = f"passed: {', '.join(stage.name for stage in stages)}" if passed else "FAILED"
     except KeyboardInterrupt:
         status, closing = 130, "INTERRUPTED, so nothing is shown"
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if uses_nodes:
-            remove_nodes()
     print(f"Tests {closing}; {time.monotonic() - began:.0f} s.", flush=True)
-    print(f"{count(stages, 'passed')} passed, {count(stages, 'failed')} failed", flush=True)
+    print(f"{count(stages, 'passed')} passed, {count(stages, 'failed', 'error', 'errors')} failed", flush=True)
     return status
 
 
@@ -126,21 +117,13 @@ def run_stages(stages: list[Stage]) -> bool:
     return True
 
 
-def count(stages: list[Stage], outcome: str) -> int:
-    """Return how many tests ended so, by the closing lines of pytest in the stages' logs of this run."""
+def count(stages: list[Stage], *outcomes: str) -> int:
+    """Return how many tests ended so, by the closing lines of pytest in this run's logs."""
     total = 0
     for job in [job for stage in stages for job in stage.jobs() if job.log.exists()]:
         for line in PYTEST_CLOSING.findall(job.log.read_text(encoding="utf-8", errors="replace")):
-            total += sum(int(number) for number, word in PYTEST_COUNT.findall(line) if word == outcome)
+            total += sum(int(number) for number, word in PYTEST_COUNT.findall(line) if word in outcomes)
     return total
-
-
-def remove_nodes() -> None:
-    """Remove the nodes that the stages started."""
-    for folder in (CLONE / ".testbed").glob("*"):
-        if folder.is_dir() and TESTBEDS.fullmatch(folder.name):
-            command = [PYTHON, "testbed/testbed.py", "down", "--name", folder.name]
-            subprocess.run(command, cwd=CLONE, check=False)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import os
 import pathlib
+import re
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 
 CLONE = pathlib.Path(__file__).resolve().parent.parent
 BIN = CLONE / ".venv" / "bin"
 INTEGRATION = CLONE / "tests" / "integration"
+LOCK = CLONE / ".build" / "tests.lock"
+# The testbeds that tests start.
+TESTBEDS = re.compile(r"itest-.*|bench-recovery|molecule|test")
 # Each waits for its machines now and then, so that three keep two cores busy.
 AT_ONCE = 3
 # Folders of integration tests that take minutes, the longest first: nothing long is left alone at the end.
@@ -31,7 +38,7 @@ class Job:
 
 def integration_folders() -> list[str]:
     """Return the names of the folders of integration tests, which share no machine, the longest first."""
-    found = sorted(folder.parent.name for folder in INTEGRATION.glob("*/conftest.py"))
+    found = sorted({file.parent.name for file in INTEGRATION.glob("*/test_*.py")})
     return sorted(found, key=lambda name: LONG.index(name) if name in LONG else len(LONG))
 
 
@@ -57,8 +64,12 @@ def run(jobs: list[Job], at_once: int = AT_ONCE) -> list[Job]:
                 for job, _process, began in running:
                     say(job, "runs", began)
     finally:
-        for _job, process, _began in running:
-            end_group(process)
+        with uninterrupted():
+            # All at once: each may take a while to remove what it has started.
+            for _job, process, _began in running:
+                tell_group(process, signal.SIGINT)
+            for _job, process, _began in running:
+                end_group(process)
     return failed
 
 
@@ -91,13 +102,60 @@ def start(job: Job) -> subprocess.Popen:
 
 
 def end_group(process: subprocess.Popen) -> None:
-    """End what is left of a command's process group: politely, then not."""
-    for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
+    """End what is left of a command's process group: as Ctrl-C does, which lets tests clean up, then less politely."""
+    for number, patience in ((signal.SIGINT, 60), (signal.SIGTERM, 10), (signal.SIGKILL, 5)):
+        deadline = time.monotonic() + patience
+        there = tell_group(process, number)
+        while there and time.monotonic() < deadline:
+            time.sleep(0.1)
+            process.poll()
+            there = tell_group(process, 0)
+        if not there:
             return
+
+
+def tell_group(process: subprocess.Popen, number: int) -> bool:
+    """Send a signal to a command's process group; 0 only asks. Return whether there is anybody in it."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let nothing interrupt a cleaning up."""
+    kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def clean_nodes() -> Iterator[None]:
+    """Start without nodes that a killed run left, and leave none behind; one run at a time has this clone's nodes."""
+    with LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("Another run of the tests has this clone's nodes: wait for it, or use another clone.")
+        remove_nodes()
+        try:
+            yield
+        finally:
+            with uninterrupted():
+                remove_nodes()
+
+
+def remove_nodes() -> None:
+    """Remove the nodes that tests started."""
+    for folder in (CLONE / ".testbed").glob("*"):
+        if folder.is_dir() and TESTBEDS.fullmatch(folder.name):
+            command = [sys.executable, "testbed/testbed.py", "down", "--name", folder.name]
+            subprocess.run(command, cwd=CLONE, check=False)
 
 
 def environment() -> dict[str, str]:

@@ -25,7 +25,7 @@ SPEC = {
     "tracking_scheme": {"type": "str", "choices": ["http", "https"], "default": "https"},
     "tracking_host": {"type": "str"},
     "tracking_port": {"type": "int", "default": 5000},
-    "address_source": {"type": "list", "elements": "str", "choices": list(address.SOURCES), "default": []},
+    "address_source": {"type": "list", "elements": "str", "choices": list(address.SOURCES)},
     "address": {"type": "str"},
     "address_interface": {"type": "str"},
     "address_family": {"type": "str", "choices": ["ipv4", "ipv6"]},
@@ -206,7 +206,10 @@ class ActionModule(ActionBase):
         replacing = Replacing(engine, options["name"])
         found = looking.look(arguments)
         change = self.judge(arguments, found, options, seen)
-        if change.action == plan.CREATE and not self._task.check_mode and replacing.recover():
+        # While it runs nobody was interrupted; Docker is asked only where it does not.
+        stopped = not found.get("container", {}).get("State", {}).get("Running")
+        recovered = stopped and not self._task.check_mode and replacing.recover()
+        if recovered:
             found = looking.look(arguments)
             change = self.judge(arguments, found, options, seen)
         told = {
@@ -218,7 +221,7 @@ class ActionModule(ActionBase):
             "diff": change.diff,
         }
         if not self._task.check_mode:
-            told["probe"] = replacing.carry_out(change, arguments, found.get("container"))
+            told["probe"] = replacing.carry_out(change, arguments, found.get("container"), recovered)
         return told
 
     def judge(self, arguments, found, options, seen):

@@ -37,19 +37,21 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=TRIES, help="how often each fault is injected")
     parser.add_argument("--go-on", action="store_true", help="keep what an interrupted run has shown, and do the rest")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     os.environ["PYTHONPATH"] = str(CLONE / "tests" / "faults")
     LOGS.mkdir(parents=True, exist_ok=True)
-    for old in () if given.go_on else LOGS.iterdir():
-        old.unlink()
     began = time.monotonic()
     failed = False
     try:
-        for which, marked, count in (
-            ("quick", "fault and not slow", given.tries),
-            ("slow", "fault and slow", min(given.tries, SLOW_TRIES)),
-        ):
-            failed |= bool(side_by_side.run([job(folder, which, marked, count) for folder in folders()]))
+        with side_by_side.clean_nodes():
+            for old in () if given.go_on else LOGS.iterdir():
+                old.unlink()
+            for which, marked, count in (
+                ("quick", "fault and not slow", given.tries),
+                ("slow", "fault and slow", min(given.tries, SLOW_TRIES)),
+            ):
+                failed |= bool(side_by_side.run([job(folder, which, marked, count) for folder in folders()]))
     except KeyboardInterrupt:
         failed = True
         print("INTERRUPTED: the table shows what was run until then.")

@@ -20,7 +20,7 @@ TRACKING_URI = "MLFLOW_TRACKING_URI"
 LABEL = "mlops.stack.service"
 #: Options whose difference makes a new container; what Docker or the image adds by itself is never allowed to stay.
 STRICT = ("env", "device_requests", "devices", "groups", "published_ports", "volumes")
-SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|CREDENTIAL|PRIVATE|_KEY$", re.IGNORECASE)
+SECRET_NAME = re.compile(r"(^|_)(PASSWORD|SECRET|TOKEN|CREDENTIALS?|PRIVATE|KEY)(_|$)", re.IGNORECASE)
 NVIDIA = [{"driver": "", "count": -1, "capabilities": [["gpu"]]}]
 AMD = ["/dev/kfd:/dev/kfd:rwm", "/dev/dri:/dev/dri:rwm"]
 

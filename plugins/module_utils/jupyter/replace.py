@@ -37,7 +37,17 @@ class Replacing:
         self.clock = clock
 
     def recover(self):
-        """Give an old container its name back that an interrupted call had set aside; return whether there was one."""
+        """Undo what an interrupted call did, but for starting the old container; return whether there was such a call.
+
+        It had set the old container aside, or stopped it and made a new one, which has its port.
+        """
+        interrupted = self.take_back_name() or self.engine.exists(self.next)
+        if interrupted:
+            self.engine.remove(self.next)
+        return interrupted
+
+    def take_back_name(self):
+        """Give an old container its name back that was set aside; return whether there was one."""
         if self.engine.exists(self.name) or not self.engine.exists(self.previous):
             return False
         self.engine.rename(self.previous, self.name)
@@ -75,7 +85,7 @@ class Replacing:
             self.patiently(lambda: self.engine.remove(self.next))
             if was_running is None:
                 return "There was no container before, and there is none now."
-            self.patiently(self.recover)
+            self.patiently(self.take_back_name)
             if not was_running:
                 return "The old container is there, stopped as before."
             self.patiently(lambda: self.engine.start(self.name))
@@ -97,8 +107,11 @@ class Replacing:
                     raise
                 self.sleep(1)
 
-    def carry_out(self, change, arguments, container):
-        """Do what a change asks for; return what the probe found, None where nothing was started."""
+    def carry_out(self, change, arguments, container, recovered=False):
+        """Do what a change asks for; return what the probe found, None where nothing was started.
+
+        :param recovered: whether an interrupted call was undone, which had stopped a container that ran.
+        """
         if change.action == plan.NONE:
             return None
         if change.action in (plan.START, plan.RESTART):
@@ -106,5 +119,5 @@ class Replacing:
             return self.engine.probe(self.name)
         if change.fetch:
             self.engine.fetch()
-        was_running = None if change.action == plan.CREATE else container["State"]["Running"]
+        was_running = None if change.action == plan.CREATE else recovered or container["State"]["Running"]
         return self.replace(arguments, was_running)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 
 #: Jupyter's own port, and those after it for a host where the stack has another use for it (SeaweedFS's filer has).
 PORTS = range(8888, 8900)
@@ -50,6 +51,17 @@ def account(name, variables, facts):
     return []
 
 
+def image(name, variables):
+    """Sentences about an image that would keep a secret: what it is built with can be read in its history."""
+    index = urllib.parse.urlsplit(variables.get("common_python_index_url") or "")
+    if variables.get("jupyter_image") or "@" not in index.netloc:
+        return []
+    return [
+        "common_python_index_url: its user and password would stay in the notebooks' image on %s, where whoever may "
+        "use Docker can read them: name an index that asks for none, or a ready image in jupyter_image." % name
+    ]
+
+
 def host(name, variables, facts, taken):
     """Jupyter's port on a host, and sentences about all that the inventory says of notebooks there.
 
@@ -57,7 +69,8 @@ def host(name, variables, facts, taken):
     :param taken: see ``port``.
     """
     number, problems = port(name, variables, taken)
-    return number, problems + account(name, variables, facts) + datasets(variables.get("jupyter_datasets") or {})
+    problems += account(name, variables, facts) + image(name, variables)
+    return number, problems + datasets(variables.get("jupyter_datasets") or {})
 
 
 def datasets(given):
@@ -77,6 +90,8 @@ def dataset(name, one):
     sources = [source for source in SOURCES if one.get(source)]
     if len(sources) != 1:
         found.append("has %d sources: give one of %s" % (len(sources), ", ".join(SOURCES)))
+    if sources == ["url"] and not str(one["url"]).startswith(("http://", "https://")):
+        found.append("url is one of HTTP: begin it with https://, and name a file of this machine in archive")
     if not CHECKSUM.fullmatch(str(one.get("checksum"))):
         found.append("needs the archive's checksum: write it as sha256: and 64 digits")
     if not str(one.get("path")).startswith("/") or ":" in str(one.get("path")):

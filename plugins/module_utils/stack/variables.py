@@ -51,6 +51,8 @@ HOST_VARIABLES = (
     "jupyter_port",
     "jupyter_user",
     "jupyter_datasets",
+    "jupyter_image",
+    "common_python_index_url",
     "ansible_user",
 )
 

@@ -56,7 +56,12 @@ class Machine:
 
     def play(self, playbook, *options, **variables):
         """Run a playbook on this machine's stack."""
-        given = {"common_secrets_dir": str(self.secrets), "mlflow_server_artifacts": "local", **self.variables}
+        given = {
+            "common_secrets_dir": str(self.secrets),
+            "mlflow_server_artifacts": "local",
+            "mlflow_server_workers": 1,
+            **self.variables,
+        }
         inventory = {
             "all": {
                 "vars": {**given, **variables},

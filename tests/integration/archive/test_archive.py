@@ -11,6 +11,7 @@ from __future__ import annotations
 import pytest
 
 NOT_STARTED = "SELECT pg_postmaster_start_time()"
+TRACKING_STARTED = "systemctl show --property=InvocationID --value mlflow"
 PASSPHRASE = "passphrase-canary-0123456789"
 
 
@@ -83,10 +84,9 @@ def test_what_a_recovery_undid_can_be_had_back(db):
     ],
 )
 def test_a_time_that_cannot_be_is_refused_before_anything_stops(db, when, sentence):
-    started = db.sql(NOT_STARTED)
+    started, tracking = db.sql(NOT_STARTED), db.tracking.shell(TRACKING_STARTED)
     assert sentence in db.recover_stack(when).failure
-    assert db.sql(NOT_STARTED) == started
-    assert db.serves()
+    assert (db.sql(NOT_STARTED), db.tracking.shell(TRACKING_STARTED)) == (started, tracking)
 
 
 def test_check_mode_tells_and_changes_nothing(db):

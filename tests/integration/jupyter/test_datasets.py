@@ -55,6 +55,8 @@ def fixture_sources(notebooks, tmp_path_factory):
                 "from-file": {"archive": str(file)},
             }.items()
         }
+    # Other tests are about notebooks without data sets.
+    deploy(notebooks, {}).succeeded()
 
 
 def deploy(notebooks, datasets):
@@ -63,13 +65,20 @@ def deploy(notebooks, datasets):
 
 
 def test_every_source_fills_a_volume_once(notebooks, sources):
+    foretold = notebooks.deploy("--tags", "jupyter", "--check", variables={"jupyter_datasets": sources}).succeeded()
+    assert "The volume from-url would be filled." in foretold.messages
+    # An attempt at another archive broke off.
+    notebooks.gpu.shell("docker volume create from-file")
+    notebooks.gpu.shell("touch /var/lib/docker/volumes/from-file/_data/{.mlops-stack-filling,other.jpg}")
     said = deploy(notebooks, sources).succeeded()
+    assert notebooks.inside("ls /data/from-file") == "food11"
     assert secret("admin") not in said.output
     for name in sources:
         assert notebooks.inside(f"cat /data/{name}/food11/0_1.jpg") == "jpg"
         assert "Read-only file system" in notebooks.inside(f"sh -c 'touch /data/{name}/new 2>&1 || true'")
     assert notebooks.inside("sh -c 'echo $FOOD11'") == "/data/from-s3"
-    assert notebooks.gpu.shell("ls /var/lib/docker/volumes/*.archive 2>/dev/null || true") == ""
+    volumes = "/var/lib/docker/volumes"
+    assert notebooks.gpu.shell(f"find {volumes} -maxdepth 2 -name '_data*' -printf '%f\n'").split() == ["_data"] * 3
     assert deploy(notebooks, sources).succeeded().changes == 0
 
 
@@ -79,8 +88,11 @@ def wrong(sources):
     return {
         "another-archive": ({"s3": place, "checksum": none}, "the archive has the checksum sha256:"),
         "absent-key": ({"s3": {**place, "key": "absent.zip"}}, "gpu cannot have the archive ("),
-        "foreign-key": ({"s3": {**place, "access_key": "nobody"}}, "gpu cannot have the archive (the store does not"),
-        "absent-url": ({"url": f"{place['endpoint_url']}/absent.zip"}, "gpu cannot have the archive (Request failed"),
+        "foreign-key": (
+            {"s3": {**place, "access_key": "nobody"}},
+            "gpu cannot have the archive (no such bucket",
+        ),
+        "absent-url": ({"url": f"{place['endpoint_url']}/absent.zip"}, "gpu cannot have the archive (HTTP Error 404"),
     }
 
 

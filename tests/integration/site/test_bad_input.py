@@ -154,6 +154,11 @@ def test_there_is_no_backup_host(site, playbook):
     )
 
 
+def test_there_is_no_database_to_recover(site):
+    outcome = site.run({"mlflow": ["bare"]}, {"mlflow_server_backend": "sqlite"}, playbook="recover_point_in_time.yml")
+    assert outcome.failure.startswith("No host of the group 'postgres' is in this run, so there is nothing to recover")
+
+
 def test_a_cluster_of_someone_else(site):
     # A stand-in: what a cluster with one database leaves on a disk.
     machine = site.machines["bare"]

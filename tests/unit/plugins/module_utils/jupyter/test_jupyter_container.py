@@ -17,6 +17,8 @@ from ansible_collections.mlops.stack.plugins.module_utils.jupyter import contain
         ({"env": {"MLFLOW_TRACKING_PASSWORD": "x"}}, ["env.MLFLOW_TRACKING_PASSWORD: ", "credentials_file"]),
         ({"env": {"hf_token": "x"}}, ["env.hf_token: "]),
         ({"env": {"AWS_SECRET_ACCESS_KEY": "x"}}, ["env.AWS_SECRET_ACCESS_KEY: "]),
+        ({"env": {"TOKENIZERS_PARALLELISM": "false", "KEYCLOAK_URL": "x", "MONKEY": "x"}}, []),
+        ({"env": {"WANDB_API_KEY": "x"}}, ["env.WANDB_API_KEY: "]),
         ({"env": {"MLFLOW_TRACKING_URI": "x"}}, ["env.MLFLOW_TRACKING_URI: ", "tracking_host"]),
         ({"workspace": "/data/a:b"}, ["workspace: '/data/a:b' has a colon"]),
         ({"gpus": "amd"}, ["gpu_groups: "]),

@@ -180,9 +180,25 @@ def test_an_interruption_brings_the_old_container_back_too():
         ({"jupyter": [OLD, True]}, False),
         ({"jupyter-previous": [OLD, False], "jupyter-next": [NEW, True]}, True),
         ({"jupyter": [NEW, True], "jupyter-previous": [OLD, False]}, False),
+        ({"jupyter": [OLD, False], "jupyter-next": [NEW, True]}, True),
     ],
 )
-def test_what_an_interrupted_call_left_gets_its_name_back(containers, recovered):
+def test_what_an_interrupted_call_did_is_undone(containers, recovered):
     engine = Engine(containers)
     assert replacing(engine).recover() == recovered
     assert ("jupyter" in engine.containers) == bool(containers)
+    assert "jupyter-next" not in engine.containers
+
+
+def test_a_first_container_that_was_interrupted_is_removed():
+    engine = Engine({"jupyter-next": [NEW, True]})
+    assert replacing(engine).recover()
+    assert engine.containers == {}
+
+
+def test_what_an_interrupted_call_stopped_runs_again_where_the_next_one_fails():
+    engine = Engine({"jupyter": [OLD, False]}, [("probe", "jupyter-next")])
+    with pytest.raises(Failed) as failure:
+        replacing(engine).carry_out(change(plan.RECREATE), {}, state(False), recovered=True)
+    assert failure.value.kept == "The old container runs again."
+    assert engine.containers == {"jupyter": [OLD, True]}

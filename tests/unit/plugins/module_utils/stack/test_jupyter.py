@@ -60,6 +60,7 @@ STORE = {"bucket": "b", "key": "a.tar", "access_key": "x", "secret_key": "y"}
             "jupyter_datasets.food11: has 2 sources: give one of url, archive, s3.",
         ),
         ({"food11": {**GOOD, "url": None}}, "has 0 sources"),
+        ({"food11": {**GOOD, "url": "file:///srv/a.tar"}}, "url is one of HTTP: begin it with https://"),
         ({"food11": {**GOOD, "checksum": "md5:1"}}, "needs the archive's checksum"),
         ({"food11": {**GOOD, "path": "mnt"}}, "needs a path in the container"),
         ({"food11": {**GOOD, "path": "/mnt:ro"}}, "needs a path in the container"),
@@ -70,6 +71,21 @@ def test_datasets(given, words):
     said = jupyter.datasets(given)
     assert len(said) == bool(words)
     assert words in " ".join(said)
+
+
+@pytest.mark.parametrize(
+    ("variables", "ok"),
+    [
+        ({}, True),
+        ({"common_python_index_url": "https://example.org/simple"}, True),
+        ({"common_python_index_url": "https://me:secret@example.org/simple"}, False),
+        ({"common_python_index_url": "https://me:secret@example.org/simple", "jupyter_image": "a@sha256:1"}, True),
+    ],
+)
+def test_image(variables, ok):
+    said = " ".join(jupyter.image("gpu1", variables))
+    assert (said == "") == ok
+    assert "secret" not in said
 
 
 def test_host():
