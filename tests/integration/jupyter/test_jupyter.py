@@ -78,7 +78,7 @@ def test_the_sample_notebook_logs_a_run(notebooks):
 
 def test_what_a_user_made_of_the_samples_stays(notebooks):
     notebooks.gpu.shell(f"echo '# mine' >> {WORKSPACE}/first_run.py")
-    again = notebooks.deploy()
+    again = notebooks.deploy("--tags", "jupyter")
     assert (again.status, again.changed["gpu"]) == (0, 0), again.output
     assert notebooks.gpu.shell(f"tail -n 1 {WORKSPACE}/first_run.py") == "# mine"
 
@@ -86,14 +86,14 @@ def test_what_a_user_made_of_the_samples_stays(notebooks):
 def test_a_new_token_counts_after_one_restart(notebooks):
     before = notebooks.container()
     (notebooks.secrets / "jupyter_token").write_text("another-token-for-the-notebooks\n")
-    changed = notebooks.deploy()
+    changed = notebooks.deploy("--tags", "jupyter")
     assert changed.status == 0, changed.output
     after = notebooks.container()
     assert after["Id"] == before["Id"]
     assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
     said = notebooks.gpu.shell("python3 - <<'END'\n" + GET.format(token="another-token-for-the-notebooks") + "END")
     assert said == "200"
-    again = notebooks.deploy()
+    again = notebooks.deploy("--tags", "jupyter")
     assert (again.status, again.changed["gpu"]) == (0, 0), again.output
 
 

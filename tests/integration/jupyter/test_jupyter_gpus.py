@@ -9,6 +9,9 @@ from __future__ import annotations
 import pytest
 from gpu_stand_ins import RENDER_GROUP, Amd, Nvidia
 
+# The tracking server does not depend on GPUs.
+GPU_HOST = ("--tags", "docker,jupyter")
+
 
 @pytest.fixture
 def plugged_in(notebooks):
@@ -17,16 +20,16 @@ def plugged_in(notebooks):
 
     def deploy(gpu, vendor):
         found.append(gpu)
-        deployed = notebooks.deploy(variables={"docker_host_gpu": vendor})
+        deployed = notebooks.deploy(*GPU_HOST, variables={"docker_host_gpu": vendor})
         assert deployed.status == 0, deployed.failures
-        again = notebooks.deploy(variables={"docker_host_gpu": vendor})
+        again = notebooks.deploy(*GPU_HOST, variables={"docker_host_gpu": vendor})
         assert (again.status, again.changed) == (0, {"localhost": 0, "gpu": 0, "ml": 0}), again.failures
         return notebooks.container()["HostConfig"]
 
     yield deploy
     for gpu in found:
         gpu.unplug()
-    back = notebooks.deploy()
+    back = notebooks.deploy(*GPU_HOST)
     assert back.status == 0, back.failures
 
 
