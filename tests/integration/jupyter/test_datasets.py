@@ -92,7 +92,7 @@ def wrong(sources):
             {"s3": {**place, "access_key": "nobody"}},
             "gpu cannot have the archive (no such bucket",
         ),
-        "absent-url": ({"url": f"{place['endpoint_url']}/absent.zip"}, "gpu cannot have the archive (HTTP Error 404"),
+        "absent-url": ({"url": f"{place['endpoint_url']}/absent.zip"}, "gpu cannot have the archive (HTTP Error 40"),
     }
 
 

@@ -12,7 +12,6 @@ import subprocess
 import time
 
 import host
-import nodes
 import pytest
 
 SIBLING = pathlib.Path(__file__).resolve().parents[1] / "nodes" / "conftest.py"
@@ -74,11 +73,10 @@ class Stack:
 
     def __init__(self, node):
         self.node = node
-        self.container = nodes.Testbed(NODES.NAME).containers()["n1"]["id"]
 
     def shell(self, script, text=None):
-        """What a script says that runs as root on the node; not through Ansible, which takes its time."""
-        argv = ("exec", "-i", self.container, "bash", "-euc", script)
+        """What a script says that runs as root on the node, and reads a text."""
+        argv = ("exec", "-i", self.node.container, "bash", "-euc", script)
         return host.docker(*argv, input=text or "").stdout.rstrip("\n")
 
     def write(self, path, text):
