@@ -52,6 +52,8 @@ TOKEN_IN_LOG = re.compile(r"token=[^\s&]+")
 NO_PYTHON = (126, 127)
 #: The status of a command whose container ended meanwhile: it was killed.
 KILLED = 137
+#: What Docker says where it had ended a moment before.
+STOPPED = "exec in a stopped container"
 
 
 class Engine:
@@ -139,10 +141,10 @@ class Engine:
             # Docker cannot start anything in a container that has ended.
             raise Failed("probe", "The container did not stay up (%s)" % self.last_log(name)) from failure
         said = explain.read(result["stdout"])
-        if said is None and result["rc"] == KILLED:
+        output = result["stderr"] or result["stdout"]
+        if said is None and (result["rc"] == KILLED or STOPPED in output):
             raise Failed("probe", "The container did not stay up (%s)" % self.last_log(name))
         if result["rc"] in NO_PYTHON or said is None:
-            output = result["stderr"] or result["stdout"]
             raise Failed("probe", explain.no_python(options["image"], output))
         if not said["ok"]:
             message = explain.sentence(said, self.uri, self.host, options)
