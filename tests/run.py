@@ -60,12 +60,12 @@ STAGES = (
     ),
     # Of what follows, what takes longest comes first.
     Stage("recovery", {"": (PYTHON, "tests/recovery.py")}, needs_nodes=True),
+    Stage("molecule", {"": ("molecule", "test", "--all", "--report")}, needs_nodes=True),
     Stage(
         "integration",
         {name: ("pytest", "--quiet", f"tests/integration/{name}") for name in side_by_side.integration_folders()},
         needs_nodes=True,
     ),
-    Stage("molecule", {"": ("molecule", "test", "--all", "--report")}, needs_nodes=True),
     Stage("sanity", {"": (PYTHON, "tests/sanity.py")}),
     Stage("demo", {"": (PYTHON, "tests/acceptance.py")}, needs_nodes=True),
     Stage("package", {"": (PYTHON, "tests/package.py")}),
