@@ -90,6 +90,8 @@ def handler(cloud):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body of an answer are two packets, the second of which would wait for the client.
+        disable_nagle_algorithm = True
 
         def respond(self):
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
