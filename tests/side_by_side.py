@@ -42,8 +42,8 @@ def integration_folders() -> list[str]:
     return sorted(found, key=lambda name: LONG.index(name) if name in LONG else len(LONG))
 
 
-def run(jobs: list[Job], at_once: int = AT_ONCE) -> list[Job]:
-    """Run all jobs, so many at a time, and return those that failed.
+def run(jobs: list[Job]) -> list[Job]:
+    """Run all jobs, a few at a time, and return those that failed.
 
     Each runs in a process group of its own, of which no process is left when it ends, or when this is interrupted.
     """
@@ -51,7 +51,7 @@ def run(jobs: list[Job], at_once: int = AT_ONCE) -> list[Job]:
     said = time.monotonic()
     try:
         while waiting or running:
-            while waiting and len(running) < at_once:
+            while waiting and len(running) < AT_ONCE:
                 job = waiting.pop(0)
                 running.append((job, start(job), time.monotonic()))
             time.sleep(0.2)
@@ -65,17 +65,13 @@ def run(jobs: list[Job], at_once: int = AT_ONCE) -> list[Job]:
                     say(job, "runs", began)
     finally:
         with uninterrupted():
-            # All at once: each may take a while to remove what it has started.
-            for _job, process, _began in running:
-                tell_group(process, signal.SIGINT)
-            for _job, process, _began in running:
-                end_group(process)
+            end_groups([process for _job, process, _began in running])
     return failed
 
 
 def ended(job: Job, process: subprocess.Popen, began: float) -> bool:
     """Clean up after a job that has ended, and return whether it passed."""
-    end_group(process)
+    end_groups([process])
     passed = process.returncode == 0
     say(job, "passed" if passed else "FAILED", began)
     return passed
@@ -101,17 +97,19 @@ def start(job: Job) -> subprocess.Popen:
         )
 
 
-def end_group(process: subprocess.Popen) -> None:
-    """End what is left of a command's process group: as Ctrl-C does, which lets tests clean up, then less politely."""
+def end_groups(processes: list[subprocess.Popen]) -> None:
+    """End what is left of commands' process groups: as Ctrl-C does, which lets tests clean up, then less politely.
+
+    A second Ctrl-C would interrupt the cleaning up, so each signal is sent once, and all have their time together.
+    """
     for number, patience in ((signal.SIGINT, 60), (signal.SIGTERM, 10), (signal.SIGKILL, 5)):
         deadline = time.monotonic() + patience
-        there = tell_group(process, number)
-        while there and time.monotonic() < deadline:
+        processes = [process for process in processes if tell_group(process, number)]
+        while processes and time.monotonic() < deadline:
             time.sleep(0.1)
-            process.poll()
-            there = tell_group(process, 0)
-        if not there:
-            return
+            for process in processes:
+                process.poll()
+            processes = [process for process in processes if tell_group(process, 0)]
 
 
 def tell_group(process: subprocess.Popen, number: int) -> bool:

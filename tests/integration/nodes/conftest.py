@@ -12,11 +12,10 @@ import subprocess
 import sys
 
 import host
-import nodes
 import pytest
+from site_runs import bring_up, take_down
 
 CLONE = pathlib.Path(__file__).resolve().parents[3]
-TESTBED = [sys.executable, str(CLONE / "testbed" / "testbed.py")]
 NAME = "itest-nodes"
 # More arguments of `docker create`, for tests that need more of the kernel than a node has.
 FLAGS = ()
@@ -57,8 +56,6 @@ class Node:
 @pytest.fixture(scope="session")
 def node(tmp_path_factory):
     inventory = tmp_path_factory.mktemp("node") / "hosts.yml"
-    up = [*TESTBED, "up", "--name", NAME, "--node", "n1:trixie", "--inventory", str(inventory)]
-    up += [f"--docker-arg=n1={flag}" for flag in FLAGS]
-    subprocess.run(up, check=True, timeout=600)
-    yield Node(inventory, nodes.Testbed(NAME).containers()["n1"]["id"])
-    subprocess.run([*TESTBED, "down", "--name", NAME], check=True, timeout=120)
+    machines = bring_up(NAME, inventory, {"n1": ("trixie", FLAGS)})
+    yield Node(inventory, machines["n1"].id)
+    take_down(NAME, machines)
