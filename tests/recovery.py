@@ -131,6 +131,8 @@ class Log:
 @contextlib.contextmanager
 def elsewhere(nodes: harness.Bed):
     """A store that survives, and the variables of backups to it: a versioned bucket, and a key without deletion."""
+    # Nobody else may have started it yet.
+    host.ensure_engine()
     nodes.testbed.ensure_network()
     inspected = json.loads(host.docker("network", "inspect", nodes.testbed.prefix).stdout)
     gateway = inspected[0]["IPAM"]["Config"][0]["Gateway"]
