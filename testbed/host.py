@@ -1,5 +1,5 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the testbed needs of the machine it runs on: privileges, Debian packages and a Docker Engine."""
+"""What the testbed needs of the machine it runs on: commands, root's rights, Debian packages, docker."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import contextlib
 import fcntl
 import functools
 import hashlib
-import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import time
 
@@ -19,9 +17,6 @@ CLONE = pathlib.Path(__file__).resolve().parent.parent
 STATE = CLONE / ".testbed"
 CLONE_ID = hashlib.sha256(str(CLONE).encode()).hexdigest()[:8]
 PREFIX = f"mlops-stack-{CLONE_ID}"
-ENGINE_RECORD = STATE / "engine.json"
-ENGINE_LOG = STATE / "dockerd.log"
-ENGINE_WAIT = 60
 HEARTBEAT = 10
 STARTED = time.monotonic()
 
@@ -147,96 +142,3 @@ def docker_prefix() -> tuple[str, ...]:
     if "DOCKER_HOST" in os.environ or os.access(socket, os.W_OK):
         return ("docker",)
     return (*root_prefix(), "docker")
-
-
-def engine_answers() -> bool:
-    """Tell whether a Docker Engine answers."""
-    if not find_command("docker"):
-        return False
-    docker_prefix.cache_clear()
-    return docker("version", "--format", "{{.Server.Version}}", check=False).returncode == 0
-
-
-def ensure_engine() -> None:
-    """Install Docker where it is missing, start it where it does not run, and remember that it was us."""
-    if engine_answers():
-        return
-    with lock("engine"):
-        install_missing({"docker": ["docker.io", "docker-cli"], "dockerd": ["docker.io"]})
-        if engine_answers():
-            return
-        if "DOCKER_HOST" in os.environ:
-            raise TestbedError(f"No Docker Engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}.")
-        start_engine()
-
-
-def start_engine() -> None:
-    """Start dockerd: through systemd where that runs this machine, else as a process of its own."""
-    say("starting the Docker Engine")
-    record: dict[str, object] = {"systemd": pathlib.Path("/run/systemd/system").is_dir()}
-    if record["systemd"]:
-        run(as_root(["systemctl", "start", "docker.service"]))
-    else:
-        with ENGINE_LOG.open("ab") as stream:
-            process = subprocess.Popen(
-                as_root([find_command("dockerd") or "dockerd"]),
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-            )
-        record["pid"] = process.pid
-    ENGINE_RECORD.write_text(json.dumps(record), encoding="utf-8")
-    deadline = time.monotonic() + ENGINE_WAIT
-    while not engine_answers():
-        if time.monotonic() > deadline:
-            end = tail(ENGINE_LOG.read_bytes()) if ENGINE_LOG.exists() else "see `journalctl -u docker`"
-            raise TestbedError(f"The Docker Engine did not answer within {ENGINE_WAIT} s; the end of its log:\n{end}")
-        time.sleep(0.3)
-    say("the Docker Engine runs")
-
-
-def stop_engine() -> str:
-    """Stop the engine when this clone started it and nobody else's container runs; return a sentence on what stays."""
-    if not ENGINE_RECORD.exists():
-        return ""
-    record = json.loads(ENGINE_RECORD.read_text(encoding="utf-8"))
-    if docker("ps", "--quiet", check=False).stdout.strip():
-        return "The Docker Engine that this clone started keeps running: other containers use it."
-    if record["systemd"]:
-        run(as_root(["systemctl", "stop", "docker.socket", "docker.service"]))
-        return ""
-    try:
-        dockerd = int(pathlib.Path("/var/run/docker.pid").read_text(encoding="utf-8"))
-        if pathlib.Path(f"/proc/{dockerd}/comm").read_text(encoding="utf-8").strip() != "dockerd":
-            return ""
-    except (OSError, ValueError):
-        return ""
-    if not is_descendant(dockerd, record["pid"]):
-        return "The Docker Engine keeps running: it is not the process that this clone started."
-    run(as_root(["kill", f"-{signal.SIGTERM.value}", str(dockerd)]))
-    deadline = time.monotonic() + ENGINE_WAIT
-    while pathlib.Path(f"/proc/{dockerd}/comm").exists() and not is_zombie(dockerd):
-        if time.monotonic() > deadline:
-            return f"The Docker Engine (process {dockerd}) did not stop within {ENGINE_WAIT} s."
-        time.sleep(0.2)
-    say("the Docker Engine that this clone had started is stopped")
-    return ""
-
-
-def is_descendant(pid: int, ancestor: int) -> bool:
-    """Tell whether a process is, or was started by, another one (sudo stands between us and dockerd)."""
-    while pid > 1:
-        if pid == ancestor:
-            return True
-        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-        pid = int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:")))
-    return False
-
-
-def is_zombie(pid: int) -> bool:
-    """Tell whether a process has ended and only waits to be reaped."""
-    try:
-        return "\nState:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except OSError:
-        return True

@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 
+import engine
 import host
 import image
 import nodes
@@ -135,7 +136,7 @@ def command_up(arguments: argparse.Namespace) -> int:
     """Bring a testbed up."""
     wanted = read_nodes(arguments)
     groups = read_groups(arguments.group, {node.name for node in wanted})
-    host.ensure_engine()
+    engine.ensure()
     testbed = nodes.Testbed(arguments.name)
     changed, up = testbed.up(wanted)
     if arguments.inventory:
@@ -148,7 +149,7 @@ def command_up(arguments: argparse.Namespace) -> int:
 
 def command_down(arguments: argparse.Namespace) -> int:
     """Remove a testbed or some of its nodes."""
-    if not host.engine_answers():
+    if not engine.answers():
         raise host.TestbedError("No Docker Engine answers, so no testbed runs; `make clean` sweeps the rest.")
     testbed = nodes.Testbed(arguments.name)
     removed = testbed.remove_nodes(arguments.node) if arguments.node else testbed.down()
@@ -165,7 +166,7 @@ def command_load_image(arguments: argparse.Namespace) -> int:
 
 def command_list(_arguments: argparse.Namespace) -> int:
     """Show this clone's nodes."""
-    if host.engine_answers():
+    if engine.answers():
         for testbed in nodes.testbed_names():
             for node, container in sorted(nodes.Testbed(testbed).containers().items()):
                 print(f"{testbed:16} {node:16} {container['suite']:10} {container['status']:10} {container['address']}")
@@ -175,9 +176,9 @@ def command_list(_arguments: argparse.Namespace) -> int:
 def command_purge(_arguments: argparse.Namespace) -> int:
     """Remove every container, volume, network, image, key and state file of this clone."""
     stays = ""
-    if host.STATE.exists() and host.find_command("dockerd") and not host.engine_answers():
-        host.ensure_engine()
-    if host.engine_answers():
+    if host.STATE.exists() and host.find_command("dockerd") and not engine.answers():
+        engine.ensure()
+    if engine.answers():
         for testbed in nodes.testbed_names():
             nodes.Testbed(testbed).down()
             host.say(f"testbed {testbed}: removed")
@@ -186,7 +187,7 @@ def command_purge(_arguments: argparse.Namespace) -> int:
         if images:
             host.docker("rmi", "--force", *images)
             host.say(f"{len(images)} base image(s): removed")
-        stays = host.stop_engine()
+        stays = engine.stop()
     image.sweep_leftovers()
     if host.STATE.exists():
         shutil.rmtree(host.STATE)

@@ -31,6 +31,7 @@ import time
 
 CLONE = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(CLONE / folder) for folder in ("tests/bench", "tests/support", "testbed")]
+import engine
 import harness
 import host
 import tracking
@@ -132,7 +133,7 @@ class Log:
 def elsewhere(nodes: harness.Bed):
     """A store that survives, and the variables of backups to it: a versioned bucket, and a key without deletion."""
     # Nobody else may have started it yet.
-    host.ensure_engine()
+    engine.ensure()
     nodes.testbed.ensure_network()
     inspected = json.loads(host.docker("network", "inspect", nodes.testbed.prefix).stdout)
     gateway = inspected[0]["IPAM"]["Config"][0]["Gateway"]
