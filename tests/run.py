@@ -68,7 +68,11 @@ STAGES = (
     ),
     Stage(
         "integration",
-        {name: ("pytest", "--quiet", f"tests/integration/{name}") for name in side_by_side.integration_folders()},
+        {
+            # What takes long stands at the end of each log.
+            name: ("pytest", "--quiet", "--durations=25", "--durations-min=5", f"tests/integration/{name}")
+            for name in side_by_side.integration_folders()
+        },
         needs_nodes=True,
     ),
     Stage("sanity", {"": (PYTHON, "tests/sanity.py")}),

@@ -60,6 +60,16 @@ def test_from_absent_to_running_to_stopped(node):
     assert not node.module("systemd_units", stop)["changed"]
 
 
+def test_a_restart_that_is_asked_for_is_not_one_too_many(node):
+    limits = "[Unit]\nStartLimitBurst=2\nStartLimitIntervalSec=3600\n"
+    node.write("/etc/systemd/system/it-web.service", f"{limits}[Service]\nExecStart={WEB}\n")
+    often = {"units": [{"name": "it-web", "health": {"url": URL}}], "restart": True}
+    assert [actions(node.module("systemd_units", often)) for _time in range(4)] == [
+        [("none", "start")],
+        *[[("none", "restart")]] * 3,
+    ]
+
+
 def test_an_interrupted_play_is_mended_by_the_next(node):
     unit_file(node, "it-web", f"ExecStart={WEB}")
     node.write("/etc/it-web.conf", "one")

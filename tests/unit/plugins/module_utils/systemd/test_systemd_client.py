@@ -156,7 +156,11 @@ def test_a_unit_that_ran_from_an_unread_file_is_restarted():
     units = [WATCHED, dict(WATCHED, name="b"), {"name": "c"}]
     failed, result = ensure(systemd, units)
     assert not failed and result["daemon_reload"]
-    assert systemd.changes() == ["systemctl daemon-reload", "systemctl restart a.service"]
+    assert systemd.changes() == [
+        "systemctl daemon-reload",
+        "systemctl reset-failed a.service",
+        "systemctl restart a.service",
+    ]
     assert [unit["action"] for unit in result["units"]] == ["restart", "none", "none"]
     assert result["units"][0]["reason"] == "its unit file changed since systemd read it"
     assert "restart needed: its unit file changed since systemd read it" in result["diff"]["before"]
@@ -223,7 +227,7 @@ def test_times_of_files(tmp_path):
 def test_force_restarts():
     systemd = Systemd({"a.service": [ACTIVE]})
     result = ensure(systemd, [{"health": HEALTH}], restart=True)[1]
-    assert systemd.changes() == ["systemctl restart a.service"]
+    assert systemd.changes() == ["systemctl reset-failed a.service", "systemctl restart a.service"]
     assert result["units"][0]["reason"] == "a restart was asked for"
 
 
