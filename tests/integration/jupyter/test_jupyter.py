@@ -67,6 +67,11 @@ def test_the_container_has_few_rights(notebooks):
     assert not any(mount["Source"].endswith("docker.sock") for mount in found["Mounts"])
 
 
+def test_a_kernel_need_not_compile_what_it_imports(notebooks):
+    look = "import mlflow, pandas, sklearn, pathlib; print([pathlib.Path(m.__cached__).exists() for m in (mlflow, pandas, sklearn)])"
+    assert notebooks.inside(f"python3 -c '{look}'") == "[True, True, True]"
+
+
 def test_the_sample_notebook_logs_a_run(notebooks):
     before = notebooks.runs()
     notebooks.inside("jupyter nbconvert --to notebook --execute --output-dir /tmp --output done first_run.ipynb")

@@ -26,7 +26,7 @@ KNOWN = (
     "{{ {'groups': group_names, 'user': ansible_user | default(''), 'host': ansible_host | default(''),"
     " 'private': common_private_address | default(''), 'floating': chameleon_floating_ip | default(''),"
     " 'until': common_available_until | default(''), 'gpu': docker_host_gpu | default(''),"
-    " 'ssh': ansible_ssh_common_args | default(''), 'lease': chameleon_cloud ~ '/' ~ chameleon_lease} }}"
+    " 'ssh': ansible_ssh_common_args | default(''), 'lease': chameleon_lease | default('')} }}"
 )
 
 
@@ -80,7 +80,7 @@ def test_the_inventory_lists_the_lease(tmp_path):
 def test_groups_come_from_metadata(lease):
     assert lease["mlops-1"]["groups"] == [*ALL[:1], "chameleon", "chameleon_baremetal", *ALL[1:]]
     assert lease["mlops-2"]["groups"] == ["chameleon", "chameleon_baremetal", "jupyter"]
-    assert lease["localhost"]["groups"] == ["ungrouped"]
+    assert lease["localhost"]["groups"] == ["control"]
 
 
 def test_addresses(lease):
@@ -143,7 +143,7 @@ def test_a_copy_knows_its_names_and_how_its_servers_are_reached(tmp_path):
     question = cloud.key_of(recorded_cloud.SERVERS)
     cloud.answers[question.replace("tags=mlops", "tags=thesis")] = cloud.answers.pop(question)
     hosts = ask(tmp_path, cloud, mine, "uc")
-    assert {host["lease"] for host in hosts.values()} == {"uc/thesis"}
+    assert hosts["localhost"]["lease"] == "thesis"
     jump = "-o ProxyJump=cc@%s" % hosts["mlops-1"]["floating"]
     assert {name: host["ssh"] for name, host in hosts.items()} == {
         "localhost": "",
