@@ -68,7 +68,7 @@ def test_the_container_has_few_rights(notebooks):
 
 
 def test_a_kernel_need_not_compile_what_it_imports(notebooks):
-    look = "import mlflow, sklearn, pathlib; print([pathlib.Path(one.__cached__).exists() for one in (mlflow, sklearn)])"
+    look = "import mlflow, sklearn, pathlib; print([pathlib.Path(m.__cached__).exists() for m in (mlflow, sklearn)])"
     assert notebooks.inside(f"python3 -c '{look}'") == "[True, True]"
 
 
