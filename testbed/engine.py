@@ -94,7 +94,7 @@ def stop() -> str:
     host.say("the Docker Engine that this clone had started is stopped")
     if empty:
         disk.remove()
-    return ""
+    return f"{disk.FILE} stays, with what others have in the Docker Engine." if disk.FILE.exists() else ""
 
 
 def is_empty() -> bool:
