@@ -30,7 +30,7 @@ def ensure() -> None:
     """Install Docker where it is missing, start it where it does not run, and remember that it was us."""
     if answers():
         return
-    with host.lock("engine"):
+    with host.machine_lock():
         host.install_missing({"docker": ["docker.io", "docker-cli"], "dockerd": ["docker.io"]})
         if answers():
             return
@@ -42,6 +42,7 @@ def ensure() -> None:
 def start() -> None:
     """Start dockerd: through systemd where that runs this machine, else as a process of its own."""
     host.say("starting the Docker Engine")
+    host.STATE.mkdir(mode=0o700, exist_ok=True)
     record: dict[str, object] = {"systemd": pathlib.Path("/run/systemd/system").is_dir()}
     if record["systemd"]:
         host.run(host.as_root(["systemctl", "start", "docker.service"]))
@@ -68,8 +69,12 @@ def start() -> None:
 
 def stop() -> str:
     """Stop the engine when this clone started it and nobody else's container runs; return a sentence on what stays."""
-    if not RECORD.exists():
-        return ""
+    with host.machine_lock():
+        return " ".join(filter(None, [stop_own() if RECORD.exists() else "", disk.remains()]))
+
+
+def stop_own() -> str:
+    """Stop the engine that this clone started, unless other containers use it; return a sentence where it goes on."""
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     if host.docker("ps", "--quiet", check=False).stdout.strip():
         return "The Docker Engine that this clone started keeps running: other containers use it."
@@ -94,7 +99,7 @@ def stop() -> str:
     host.say("the Docker Engine that this clone had started is stopped")
     if empty:
         disk.remove()
-    return f"{disk.FILE} stays, with what others have in the Docker Engine." if disk.FILE.exists() else ""
+    return ""
 
 
 def is_empty() -> bool:

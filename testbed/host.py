@@ -15,6 +15,8 @@ import time
 
 CLONE = pathlib.Path(__file__).resolve().parent.parent
 STATE = CLONE / ".testbed"
+# One Docker Engine serves all clones and users.
+MACHINE_LOCK = pathlib.Path("/run/lock/mlops-stack-testbed.lock")
 CLONE_ID = hashlib.sha256(str(CLONE).encode()).hexdigest()[:8]
 PREFIX = f"mlops-stack-{CLONE_ID}"
 HEARTBEAT = 10
@@ -75,12 +77,30 @@ def lock(name: str):
     """Hold a lock file of this clone, so that two commands that run at once do not do the same work twice."""
     STATE.mkdir(mode=0o700, exist_ok=True)
     with (STATE / f"{name}.lock").open("w", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another testbed command that holds {name}")
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        wait_for(stream, name)
         yield
+
+
+@contextlib.contextmanager
+def machine_lock():
+    """Hold the lock of this machine's Docker Engine: two clones start or stop it one after the other."""
+    try:
+        stream = MACHINE_LOCK.open("rb")
+    except FileNotFoundError:
+        # For the next user to read, too; nobody may create somebody else's file anew in such a folder.
+        stream = os.fdopen(os.open(MACHINE_LOCK, os.O_RDONLY | os.O_CREAT, 0o644), "rb")
+    with stream:
+        wait_for(stream, "the Docker Engine")
+        yield
+
+
+def wait_for(stream, name: str) -> None:
+    """Lock an open file, and say so where that takes a while."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"waiting for another testbed command that holds {name}")
+        fcntl.flock(stream, fcntl.LOCK_EX)
 
 
 @functools.cache

@@ -392,6 +392,6 @@ def slow_backup(nodes: harness.Bed):
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except harness.BenchError as failure:
+    except (harness.BenchError, host.TestbedError) as failure:
         print(failure, file=sys.stderr)
         sys.exit(1)

@@ -26,7 +26,8 @@ KNOWN = (
     "{{ {'groups': group_names, 'user': ansible_user | default(''), 'host': ansible_host | default(''),"
     " 'private': common_private_address | default(''), 'floating': chameleon_floating_ip | default(''),"
     " 'until': common_available_until | default(''), 'gpu': docker_host_gpu | default(''),"
-    " 'ssh': ansible_ssh_common_args | default(''), 'lease': chameleon_lease | default('')} }}"
+    " 'ssh': ansible_ssh_common_args | default(''),"
+    " 'lease': chameleon_cloud ~ '/' ~ chameleon_lease if chameleon_lease is defined else ''} }}"
 )
 
 
@@ -143,7 +144,7 @@ def test_a_copy_knows_its_names_and_how_its_servers_are_reached(tmp_path):
     question = cloud.key_of(recorded_cloud.SERVERS)
     cloud.answers[question.replace("tags=mlops", "tags=thesis")] = cloud.answers.pop(question)
     hosts = ask(tmp_path, cloud, mine, "uc")
-    assert hosts["localhost"]["lease"] == "thesis"
+    assert {name: host["lease"] for name, host in hosts.items() if host["lease"]} == {"localhost": "uc/thesis"}
     jump = "-o ProxyJump=cc@%s" % hosts["mlops-1"]["floating"]
     assert {name: host["ssh"] for name, host in hosts.items()} == {
         "localhost": "",
