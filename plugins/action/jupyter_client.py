@@ -53,7 +53,7 @@ NO_PYTHON = (126, 127)
 #: The status of a command whose container ended meanwhile: it was killed.
 KILLED = 137
 #: What Docker says where it had ended a moment before.
-STOPPED = "exec in a stopped container"
+STOPPED = ("exec in a stopped container", "exec in a stopped state")
 
 
 class Engine:
@@ -142,7 +142,7 @@ class Engine:
             raise Failed("probe", "The container did not stay up (%s)" % self.last_log(name)) from failure
         said = explain.read(result["stdout"])
         output = result["stderr"] or result["stdout"]
-        if said is None and (result["rc"] == KILLED or STOPPED in output):
+        if said is None and (result["rc"] == KILLED or any(words in output for words in STOPPED)):
             raise Failed("probe", "The container did not stay up (%s)" % self.last_log(name))
         if result["rc"] in NO_PYTHON or said is None:
             raise Failed("probe", explain.no_python(options["image"], output))

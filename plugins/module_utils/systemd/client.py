@@ -121,8 +121,8 @@ class Client:
         """Start, restart, reload or stop one unit, and see that it lives."""
         name, verb = unit["name"], decision["action"]
         since = self.clock.time()
-        # Whoever asks for a restart wants it, however often the unit was started in the last minute: this resets
-        # systemd's count of starts as well.
+        # A restart is to happen however often the unit was started in the last minute: this resets systemd's count of
+        # starts as well.
         if verb == "restart" or (verb == "start" and state.get("ActiveState") == "failed"):
             self.systemctl(verb, "reset-failed", "--", name)
         result = self.run(["systemctl", "--no-pager", "--no-ask-password", verb, "--", name], self.start_timeout)
