@@ -52,7 +52,7 @@ TOKEN_IN_LOG = re.compile(r"token=[^\s&]+")
 NO_PYTHON = (126, 127)
 #: The status of a command whose container ended meanwhile: it was killed.
 KILLED = 137
-#: What Docker says where it had ended a moment before.
+#: What Docker or its runtime says where it had ended a moment before.
 STOPPED = ("exec in a stopped container", "exec in a stopped state")
 
 
