@@ -322,4 +322,5 @@ def test_fault_29_a_store_killed_right_after_its_answer(own_weed, make_bucket, s
     weed.wait()
     problems = set_store(weed, bucket, wait_timeout=3).verify_set(manifest["label"])
     assert problems
-    assert {problem.split(" ")[0] for problem in problems} <= set(dict(BIG))
+    # The store spreads the objects over its files: the manifest may be among the lost ones.
+    assert all(any(name in problem for name in ("manifest.json", *dict(BIG))) for problem in problems)
