@@ -14,6 +14,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.stack import (
     availability,
     checks,
     docker,
+    firewall,
     plan,
     releases,
     secrets,
@@ -46,6 +47,7 @@ class ActionModule(ActionBase):
                 *variables.HOST_VARIABLES,
                 *availability.VARIABLES,
                 *docker.VARIABLES,
+                *firewall.VARIABLES,
                 *releases.VARIABLES,
                 *archive.VARIABLES,
             ]

@@ -2,33 +2,25 @@
 # The floor of the benchmark jupyter_first: what an expert in a hurry would type on a bare Debian 13 machine, which ssh
 # reaches as gpu, to build the same image and run Jupyter in it. Nothing is checked, limited or tried out.
 #
-#     jupyter_by_hand.sh FOLDER install
-#     jupyter_by_hand.sh FOLDER run TRACKING_URI
+#     jupyter_by_hand.sh FOLDER TRACKING_URI BASE
 #
-# Between both, the base image is put into the engine. FOLDER holds ssh.config, and client.env with the user's password.
+# FOLDER holds ssh.config, and client.env with the user's password; BASE is an image in a registry that speaks HTTP.
 set -euo pipefail
 
-folder=$1 step=$2
+folder=$1 uri=$2 base=$3
 clone=$(cd "$(dirname "$0")/../.." && pwd)
 files=$clone/roles/jupyter/files
 
-on() { ssh -F "$folder/ssh.config" gpu sudo bash -eu -s; }
-
-install() {
-    on <<'SCRIPT'
+. "$folder/client.env"
+ssh -F "$folder/ssh.config" gpu sudo bash -eu -s <<SCRIPT
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 apt-get -qq install --no-install-recommends docker.io docker-cli >/dev/null
 mkdir -p /etc/systemd/system/docker.service.d
 printf '[Service]\nEnvironment=DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE=1\n' >/etc/systemd/system/docker.service.d/testbed.conf
+echo '{"insecure-registries": ["${base%%/*}"]}' >/etc/docker/daemon.json
 systemctl daemon-reload
 systemctl restart docker
-SCRIPT
-}
-
-run() {
-    . "$folder/client.env"
-    on <<SCRIPT
 mkdir -p /root/image/certificates /home/ops/work
 cat >/root/image/Dockerfile <<'FILE'
 $(cat "$files/image/Dockerfile")
@@ -41,14 +33,11 @@ $(cat "$clone/roles/common/files/uv.txt")
 FILE
 printf 'scikit-learn\nmatplotlib\n' >/root/image/packages.txt
 chown ops:ops /home/ops/work
-DOCKER_BUILDKIT=0 docker build --quiet --tag notebook --build-arg BASE=testbed-base:latest /root/image >/dev/null
+DOCKER_BUILDKIT=0 docker build --quiet --tag notebook --build-arg BASE=$base /root/image >/dev/null
 docker run --detach --name jupyter --publish 127.0.0.1:8888:8888 --shm-size 2G \
-    --volume /home/ops/work:/home/jovyan/work --env MLFLOW_TRACKING_URI=$3 \
+    --volume /home/ops/work:/home/jovyan/work --env MLFLOW_TRACKING_URI=$uri \
     --env MLFLOW_TRACKING_USERNAME=$MLFLOW_TRACKING_USERNAME \
     --env MLFLOW_TRACKING_PASSWORD=$MLFLOW_TRACKING_PASSWORD notebook >/dev/null
 docker exec jupyter python3 -c 'import mlflow; mlflow.start_run(); mlflow.log_metric("by_hand", 1); mlflow.end_run()'
 until python3 -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:8888/api")' 2>/dev/null; do sleep 0.3; done
 SCRIPT
-}
-
-"$step" "$@"

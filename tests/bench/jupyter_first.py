@@ -3,12 +3,13 @@
 
 Value: seconds of `ansible-playbook site.yml`, of which the tracking server's part has nothing to do.
 Floor: seconds of jupyter_by_hand.sh on a node of the same kind: the same image from the same lock, nothing checked.
-Stand-ins: nodes are containers on the control machine, the base image is that of the nodes. It is put into the node's
-engine once that runs, for both sides, and this is not timed. Both download their packages anew for every round.
+Stand-ins: nodes are containers on the control machine; the base image is that of the nodes, from a registry on a node
+beside them. Both sides fetch it, and download their packages, anew for every round.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import harness
@@ -19,51 +20,66 @@ ROUNDS = 3
 LIMIT = 600
 NODE = "gpu"
 GROUPS = {"mlflow": ["ml"], "jupyter": [NODE]}
-VARIABLES = {
-    "mlflow_server_backend": "sqlite",
-    "mlflow_server_artifacts": "local",
-    "jupyter_image_base": '"testbed-base:latest"',
-}
+VARIABLES = {"mlflow_server_backend": "sqlite", "mlflow_server_artifacts": "local"}
 SCRIPT = str(harness.CLONE / "tests" / "bench" / "jupyter_by_hand.sh")
 
 
 def measure(_session: harness.Session) -> harness.Measured:
     """Do both on fresh nodes, each of them first in turn, and take medians."""
     with harness.bed("jupyter", VARIABLES) as nodes:
+        base = serve_base(nodes)
         nodes.up({"mlflow": GROUPS["mlflow"]})
-        harness.playbook("site.yml", nodes.inventory)
+        deploy(nodes)
         values, floors = harness.alternate(
-            ROUNDS, lambda _number: on_fresh(nodes, deploy), lambda _number: on_fresh(nodes, by_hand)
+            ROUNDS,
+            lambda _number: on_fresh(nodes, deploy),
+            lambda _number: on_fresh(nodes, by_hand, base),
         )
     return harness.Measured(harness.say_rounds("site.yml", values), harness.say_rounds("jupyter_by_hand.sh", floors))
 
 
-def on_fresh(nodes: harness.Bed, way) -> float:
+def serve_base(nodes: harness.Bed) -> str:
+    """Start a registry with the nodes' own image on a node, let the notebooks be built from it, and return its name."""
+    import host
+    import image
+
+    nodes.up({"registry": ["registry"]})
+    nodes.ssh(
+        "registry",
+        """
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get -qq update
+        apt-get -qq install --no-install-recommends docker-registry skopeo >/dev/null
+        systemctl enable --now --quiet docker-registry
+        """,
+    )
+    save = shlex.join([*host.docker_prefix(), "save", image.NAME])
+    copy = "skopeo copy --insecure-policy --quiet --dest-tls-verify=false docker-archive:/dev/stdin"
+    there = f"ssh -F {shlex.quote(str(nodes.ssh_config))} registry sudo {copy} docker://localhost:5000/base:latest"
+    harness.run(["bash", "-euo", "pipefail", "-c", f"{save} | {there}"], limit=LIMIT, what="filling the registry")
+    registry = f"{nodes.address('registry')}:5000"
+    nodes.variables["jupyter_image_base"] = f"{registry}/base:latest"
+    nodes.variables["docker_host_settings"] = f'{{"insecure-registries": ["{registry}"]}}'
+    return f"{registry}/base:latest"
+
+
+def on_fresh(nodes: harness.Bed, way, *arguments: str) -> float:
     """Return the seconds that a way takes on a node that is bare."""
     nodes.up(GROUPS, docker_inside=[NODE])
     try:
-        seconds = sum(harness.timed(step) for step in way(nodes))
+        seconds = harness.timed(lambda: way(nodes, *arguments))
     finally:
-        testbed("down", nodes)
+        down = [sys.executable, "testbed/testbed.py", "down", "--name", nodes.name, "--node", NODE]
+        harness.run(down, limit=LIMIT)
     harness.say(f"{way.__name__}: {seconds:.1f} s")
     return seconds
 
 
-def deploy(nodes: harness.Bed):
-    """Bring Docker and the notebooks up with the collection; what happens between the steps is not timed."""
-    yield lambda: harness.playbook("site.yml", nodes.inventory, "--tags", "docker")
-    testbed("load-image", nodes)
-    yield lambda: harness.playbook("site.yml", nodes.inventory)
+def deploy(nodes: harness.Bed) -> None:
+    """Bring Docker and the notebooks up with the collection."""
+    harness.playbook("site.yml", nodes.inventory)
 
 
-def by_hand(nodes: harness.Bed):
+def by_hand(nodes: harness.Bed, base: str) -> None:
     """Do the same with the script."""
-    yield lambda: harness.run(["bash", SCRIPT, str(nodes.folder), "install"], limit=LIMIT)
-    testbed("load-image", nodes)
-    uri = nodes.client()["MLFLOW_TRACKING_URI"]
-    yield lambda: harness.run(["bash", SCRIPT, str(nodes.folder), "run", uri], limit=LIMIT)
-
-
-def testbed(command: str, nodes: harness.Bed) -> None:
-    """Run a command of the testbed for the node."""
-    harness.run([sys.executable, "testbed/testbed.py", command, "--name", nodes.name, "--node", NODE], limit=LIMIT)
+    harness.run(["bash", SCRIPT, str(nodes.folder), nodes.client()["MLFLOW_TRACKING_URI"], base], limit=LIMIT)

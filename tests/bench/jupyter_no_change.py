@@ -19,9 +19,9 @@ ROUNDS = 5
 def measure(_session: harness.Session) -> harness.Measured:
     """Run both in turn and take medians."""
     with harness.bed("notebooks", jupyter_first.VARIABLES) as nodes:
+        jupyter_first.serve_base(nodes)
         nodes.up(dict.fromkeys(jupyter_first.GROUPS, [jupyter_first.NODE]), docker_inside=[jupyter_first.NODE])
-        for step in jupyter_first.deploy(nodes):
-            step()
+        jupyter_first.deploy(nodes)
         ping = harness.write_pings(harness.WORK / "ping-jupyter.yml", "jupyter", 1)
         harness.unchanged(nodes.inventory, "--tags", "jupyter")
         values, floors = harness.alternate(

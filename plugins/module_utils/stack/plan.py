@@ -11,6 +11,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.stack import (
     budget,
     checks,
     docker,
+    firewall,
     jupyter,
     postgres,
 )
@@ -97,7 +98,7 @@ def disk_needed(missing, values):
     """MiB that a host needs for the services that are not up on it yet, by what a path is for."""
     needed = {}
     for service in missing:
-        for purpose, amount in v.DISK_NEEDED[service].items():
+        for purpose, amount in v.DISK_NEEDED.get(service, {}).items():
             needed[purpose] = needed.get(purpose, 0) + amount
     if "mlflow" in missing and (
         values["mlflow_server_backend"] == "sqlite" or values["mlflow_server_artifacts"] == "local"
@@ -144,6 +145,7 @@ def make(groups, group_names, hosts, secrets):
     :param secrets: the inventory's ``common_secrets``.
     :returns: ``(stack, problems)``; ``stack`` is None when the inventory itself is at fault.
     """
+    everybody = hosts
     hosts = docker.planned(groups, hosts)
     values, problems = effective(groups, hosts)
     problems += checks.settings(values)
@@ -174,12 +176,18 @@ def make(groups, group_names, hosts, secrets):
     workers = {name: workers_of(hosts[name]) for name in groups["mlflow"]}
     stack = compose(groups, values, reached, workers)
     stack["docker"] = notebooks
+    stack["firewall"] = {
+        "peers": firewall.peers(hosts, reached),
+        # Who was not looked at is not locked out.
+        "knows_all": all(entry["facts"] is not None for entry in everybody.values()),
+        "hosts": {},
+    }
     for name, entry in hosts.items():
         if entry["facts"] is None:
             continue
         services = services_of(name, groups)
         needed = budget.memory_needed(services, workers.get(name, 0))
-        missing = missing_parts(name, entry["facts"], groups, notebooks)
+        missing = missing_parts(name, entry, groups, notebooks)
         problems += checks.host(name, entry["facts"], services, needed, disk_needed(missing, values))
         version = postgres.version(values, entry["facts"])
         strangers = postgres.strangers(entry["facts"]["clusters"], version)
@@ -190,6 +198,13 @@ def make(groups, group_names, hosts, secrets):
             ports.setdefault(stack["jupyter"]["ports"][name], ("jupyter_port", "jupyter"))
         problems += checks.occupied_ports(name, entry["facts"]["listeners"], ports, strangers)
         stack["probes"][name] = probes(name, missing, stack)
+        usual = firewall.usual_ports(
+            entry["variables"],
+            stack["mlflow"]["port"] if "mlflow" in services else None,
+            stack["jupyter"]["ports"].get(name),
+        )
+        stack["firewall"]["hosts"][name], wrong = firewall.host(name, entry["variables"], usual)
+        problems += wrong
         if "postgres" in services:
             problems += postgres.problems(name, entry["facts"], version, values["postgres_repository"])
             stack["postgres"]["version"] = version
@@ -203,13 +218,16 @@ def make(groups, group_names, hosts, secrets):
     return stack, problems
 
 
-def missing_parts(name, facts, groups, notebooks):
+def missing_parts(name, entry, groups, notebooks):
     """What a host carries and is not up, or not installed, there yet."""
+    facts = entry["facts"]
     missing = [service for service in services_of(name, groups) if not is_up(facts, service)]
     if name in groups["backup"] and not backup.is_installed(facts):
         missing.append("backup")
     if name in notebooks and not docker.is_installed(facts, notebooks[name]):
         missing.append("jupyter")
+    if firewall.enabled(name, entry["variables"])[0] and firewall.PACKAGE not in facts["packages"]:
+        missing.append("firewall")
     return missing
 
 

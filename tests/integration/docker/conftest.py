@@ -49,8 +49,13 @@ class DockerHost:
 
     def play(self, variables=None, *options):
         """Run the preflight and the role with some variables, and return the outcome."""
-        plays, groups = self.folder / "plays.yml", self.folder / "groups.json"
+        plays = self.folder / "plays.yml"
         plays.write_text(PLAYS, encoding="utf-8")
+        return self.run(plays, variables, *options)
+
+    def run(self, plays, variables, *options):
+        """Run a playbook with some variables, and return the outcome."""
+        groups = self.folder / "groups.json"
         groups.write_text(json.dumps(INVENTORY), encoding="utf-8")
         given = {"common_secrets_dir": str(self.folder / "secrets"), **(variables or {})}
         options = [f"--extra-vars={json.dumps(given)}", *options]
@@ -65,6 +70,16 @@ class DockerHost:
         outcome = self.play(variables)
         assert outcome.changes == 0, outcome.output
         return outcome.failure
+
+    def has_firewall(self, enabled, *options, **variables):
+        """Let site.yml set the host's firewall up or take it away, and return the outcome."""
+        given = {"firewall_enabled": enabled, "firewall_undo_after": 30, **variables}
+        return self.run(host.CLONE / "site.yml", given, "--tags", "firewall", *options).succeeded()
+
+    @property
+    def address(self):
+        """The address at which others reach it."""
+        return nodes.Testbed(TESTBED).containers()[NODE]["address"]
 
     def info(self):
         """What the engine says of itself."""

@@ -26,7 +26,7 @@ KNOWN = (
     "{{ {'groups': group_names, 'user': ansible_user | default(''), 'host': ansible_host | default(''),"
     " 'private': common_private_address | default(''), 'floating': chameleon_floating_ip | default(''),"
     " 'until': common_available_until | default(''), 'gpu': docker_host_gpu | default(''),"
-    " 'ssh': ansible_ssh_common_args | default(''),"
+    " 'ssh': ansible_ssh_common_args | default(''), 'firewall': firewall_enabled | default(none),"
     " 'lease': chameleon_cloud ~ '/' ~ chameleon_lease if chameleon_lease is defined else ''} }}"
 )
 
@@ -128,6 +128,8 @@ def test_the_groups_of_a_server(others, name):
 
 def test_a_virtual_machine(others):
     assert others["virtual"]["groups"] == ["chameleon", "chameleon_kvm"]
+    # It has security groups; bare metal has none.
+    assert (others["virtual"]["firewall"], others["mlops-1"]["firewall"]) == (None, True)
     assert others["virtual"]["gpu"] == "amd"
 
 

@@ -316,3 +316,28 @@ def test_hosts_for_notebooks_that_cannot_be():
     assert "the installation needs 6144 MiB" in sentences[0]
     assert sentences[1].startswith("gpu1 is to have an AMD GPU")
     assert sentences[2].startswith("docker_host_address_pools: 10.213.0.0/16 on gpu1 contains 10.213.0.5")
+
+
+def test_firewalls():
+    """Who is not looked at is not locked out, and the rules' package is one to be fetched."""
+    known = hosts(ml1={"variables": {"firewall_enabled": True}}, gpu1={"variables": {}, "facts": None})
+    stack, problems = make(groups(jupyter=["gpu1"]), known)
+    assert problems == []
+    assert stack["firewall"]["peers"] == ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]
+    assert stack["firewall"]["knows_all"] is False
+    assert stack["firewall"]["hosts"]["ml1"] == {
+        "enabled": True,
+        "ssh_port": 22,
+        "open_ports": [5000],
+        "trusted_networks": [],
+    }
+    assert stack["firewall"]["hosts"]["db1"]["enabled"] is None
+    assert "firewall" in stack["probes"]["ml1"]["missing"]
+    known["ml1"]["facts"]["packages"].append("nftables")
+    assert "firewall" not in make(known=known)[0]["probes"]["ml1"]["missing"]
+    assert make()[0]["firewall"]["knows_all"] is True
+
+
+def test_a_firewall_that_cannot_be_meant():
+    _stack, problems = make(known=hosts(ml1={"variables": {"firewall_open_ports": "all"}}))
+    assert problems == ["firewall_open_ports: 'all' on ml1 is no list of ports: write it as [22, 5000]."]

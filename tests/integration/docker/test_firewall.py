@@ -1,0 +1,64 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The firewall of a host with containers, whose published ports pass by the usual rules. This machine is a stranger."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+
+import nodes
+import pytest
+
+OWN, PUBLISHED = 8333, 8890
+SERVE = "python3 -m http.server"
+
+
+@pytest.fixture(name="serving")
+def _serving(engine):
+    """Something that listens on the host, and a container that publishes a port."""
+    image = f"--pull=never {nodes.INNER_IMAGE}"
+    engine.shell(f"systemd-run --quiet --unit=own {SERVE} {OWN}")
+    engine.shell(f"docker run --detach --name=published --publish={PUBLISHED}:80 {image} {SERVE} 80")
+    ends = time.monotonic() + 20
+    while reached(engine) != [22, OWN, PUBLISHED] and time.monotonic() < ends:
+        time.sleep(0.2)
+    yield engine
+    engine.has_firewall(False)
+    engine.shell("systemctl stop own; docker rm --force published")
+
+
+def answers(address, port):
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=2):
+        return True
+    return False
+
+
+def reached(machine):
+    """Which of the ports this machine reaches."""
+    return [port for port in (22, OWN, PUBLISHED) if answers(machine.address, port)]
+
+
+def test_published_ports_are_closed_too(serving):
+    assert reached(serving) == [22, OWN, PUBLISHED]
+    planned = serving.has_firewall(True, "--check", "--diff")
+    assert "tcp dport { 22, 5000 } accept" in planned.output
+    assert planned.changes > 0
+    assert reached(serving) == [22, OWN, PUBLISHED]
+
+    assert serving.has_firewall(True).changes > 0
+    assert reached(serving) == [22]
+    assert serving.has_firewall(True).changes == 0
+    # A container reaches its host, and what is outside: this machine.
+    gateway = serving.shell("ip -4 route show default | cut -d ' ' -f 3")
+    with socket.create_server((gateway, 0)) as outside:
+        for address, port in ((serving.address, OWN), outside.getsockname()):
+            serving.shell(f"docker exec published bash -c 'exec 3<>/dev/tcp/{address}/{port}'")
+
+    assert serving.has_firewall(True, firewall_open_ports=[PUBLISHED]).changes > 0
+    assert reached(serving) == [22, PUBLISHED]
+    assert serving.has_firewall(False).changes > 0
+    assert reached(serving) == [22, OWN, PUBLISHED]
+    assert serving.has_firewall(False).changes == 0
