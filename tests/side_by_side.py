@@ -24,7 +24,7 @@ TESTBEDS = re.compile(r"itest-.*|bench-recovery|molecule|test")
 # Each waits for its machines now and then, so that three keep two cores busy.
 AT_ONCE = 3
 # Folders of integration tests that take minutes, the longest first: nothing long is left alone at the end.
-LONG = ("jupyter", "archive", "restore", "backup", "site", "nodes")
+LONG = ("jupyter", "archive", "restore", "backup", "site", "chameleon", "nodes")
 
 
 @dataclasses.dataclass(frozen=True)

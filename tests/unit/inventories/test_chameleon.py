@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -147,12 +148,14 @@ def test_a_copy_knows_its_names_and_how_its_servers_are_reached(tmp_path):
     cloud.answers[question.replace("tags=mlops", "tags=thesis")] = cloud.answers.pop(question)
     hosts = ask(tmp_path, cloud, mine, "uc")
     assert {name: host["lease"] for name, host in hosts.items() if host["lease"]} == {"localhost": "uc/thesis"}
-    jump = "-o ProxyJump=cc@%s" % hosts["mlops-1"]["floating"]
-    assert {name: host["ssh"] for name, host in hosts.items()} == {
-        "localhost": "",
-        "mlops-1": "",
-        "mlops-2": jump,
-        "mlops-3": jump,
+    numbers = {server["name"]: server["id"] for server in cloud.servers}
+    known = {name: f"-o StrictHostKeyChecking=accept-new -o HostKeyAlias={number}" for name, number in numbers.items()}
+    jump = shlex.join(["ssh", *known["mlops-1"].split(), "-W", "%h:%p", "cc@" + hosts["mlops-1"]["floating"]])
+    assert {name: shlex.split(host["ssh"]) for name, host in hosts.items()} == {
+        "localhost": [],
+        "mlops-1": known["mlops-1"].split(),
+        "mlops-2": [*known["mlops-2"].split(), "-o", f"ProxyCommand={jump}"],
+        "mlops-3": [*known["mlops-3"].split(), "-o", f"ProxyCommand={jump}"],
     }
 
 
@@ -160,4 +163,5 @@ def test_no_floating_ip_at_all(tmp_path):
     cloud = recorded_cloud.RecordedCloud.load()
     cloud.servers[:] = [server for server in cloud.servers if server["name"] == "mlops-2"]
     second = ask(tmp_path, cloud)["mlops-2"]
-    assert (second["floating"], second["ssh"], second["host"]) == ("", "", second["private"])
+    assert (second["floating"], second["host"]) == ("", second["private"])
+    assert "Proxy" not in second["ssh"]
