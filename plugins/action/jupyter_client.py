@@ -52,8 +52,6 @@ TOKEN_IN_LOG = re.compile(r"token=[^\s&]+")
 NO_PYTHON = (126, 127)
 #: The status of a command whose container ended meanwhile: it was killed.
 KILLED = 137
-#: What Docker or its runtime says where it had ended a moment before.
-STOPPED = ("exec in a stopped container", "exec in a stopped state")
 
 
 class Engine:
@@ -142,7 +140,7 @@ class Engine:
             raise Failed("probe", "The container did not stay up (%s)" % self.last_log(name)) from failure
         said = explain.read(result["stdout"])
         output = result["stderr"] or result["stdout"]
-        if said is None and (result["rc"] == KILLED or any(words in output for words in STOPPED)):
+        if said is None and (result["rc"] == KILLED or self.ended(name)):
             raise Failed("probe", "The container did not stay up (%s)" % self.last_log(name))
         if result["rc"] in NO_PYTHON or said is None:
             raise Failed("probe", explain.no_python(options["image"], output))
@@ -152,6 +150,11 @@ class Engine:
                 message += " Its last line: " + self.last_log(name)
             raise Failed("probe", message)
         return said
+
+    def ended(self, name):
+        """Whether a container that was started has ended since, also where Docker has started it again."""
+        wanted = "--format={{.State.Running}} {{.RestartCount}}"
+        return self.docker("look", "inspect", wanted, name, expect=False)["stdout"].strip() != "true 0"
 
     def last_log(self, name):
         """The last line that a container wrote."""
