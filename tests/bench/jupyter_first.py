@@ -50,10 +50,17 @@ def serve_base(nodes: harness.Bed) -> str:
         export DEBIAN_FRONTEND=noninteractive
         apt-get -qq update
         apt-get -qq install --no-install-recommends docker-registry skopeo >/dev/null
-        systemctl enable --now --quiet docker-registry
+        # The package's own settings want a password.
+        cat >/etc/docker/registry/config.yml <<'CONFIG'
+version: 0.1
+storage: {filesystem: {rootdirectory: /var/lib/docker-registry}}
+http: {addr: ":5000"}
+CONFIG
+        systemctl restart docker-registry
+        timeout 20 bash -c 'until (: </dev/tcp/localhost/5000) 2>/dev/null; do sleep 0.1; done'
         """,
     )
-    save = shlex.join([*host.docker_prefix(), "save", image.NAME])
+    save = shlex.join([*host.docker_prefix(), "save", image.ensure_image("trixie")])
     copy = "skopeo copy --insecure-policy --quiet --dest-tls-verify=false docker-archive:/dev/stdin"
     there = f"ssh -F {shlex.quote(str(nodes.ssh_config))} registry sudo {copy} docker://localhost:5000/base:latest"
     harness.run(["bash", "-euo", "pipefail", "-c", f"{save} | {there}"], limit=LIMIT, what="filling the registry")
