@@ -113,9 +113,10 @@ def target(label, peer):
     return {"name": "%s of %s at %s:%d" % where, "host": peer["host"], "port": peer["port"]}
 
 
-def probes(host, missing, stack):
+def probes(host, missing, stack, closed):
     """What a host must be able to reach for the services that are not up on it yet.
 
+    :param closed: hosts that cannot be asked before their firewalls know all others.
     :returns: dict with ``targets`` (for the ``reachable`` module), ``apt`` and ``index`` (whether packages have to be
         fetched from the distribution and from a Python package index), and those services themselves as ``missing``.
     """
@@ -123,9 +124,9 @@ def probes(host, missing, stack):
     if {"mlflow", "backup"} & set(missing):
         for service, label in (("postgres", "PostgreSQL"), ("s3", "the S3 gateway")):
             peer = stack[service]
-            if peer["host"] and peer["inventory_host"] != host:
+            if peer["host"] and peer["inventory_host"] not in (host, *closed):
                 targets.append(target(label, peer))
-    if "jupyter" in missing and stack["mlflow"]["inventory_host"] != host:
+    if "jupyter" in missing and stack["mlflow"]["inventory_host"] not in (host, *closed):
         targets.append(target("MLflow", stack["mlflow"]))
     return {
         "targets": targets,
@@ -182,6 +183,8 @@ def make(groups, group_names, hosts, secrets):
         "knows_all": all(entry["facts"] is not None for entry in everybody.values()),
         "hosts": {},
     }
+    # Their rules may not know a new host yet, which is let in before it needs them.
+    closed = [name for name, entry in hosts.items() if firewall.enabled(name, entry["variables"])[0]]
     for name, entry in hosts.items():
         if entry["facts"] is None:
             continue
@@ -197,13 +200,15 @@ def make(groups, group_names, hosts, secrets):
             problems += wrong
             ports.setdefault(stack["jupyter"]["ports"][name], ("jupyter_port", "jupyter"))
         problems += checks.occupied_ports(name, entry["facts"]["listeners"], ports, strangers)
-        stack["probes"][name] = probes(name, missing, stack)
+        stack["probes"][name] = probes(name, missing, stack, closed)
         usual = firewall.usual_ports(
             entry["variables"],
             stack["mlflow"]["port"] if "mlflow" in services else None,
             stack["jupyter"]["ports"].get(name),
         )
-        stack["firewall"]["hosts"][name], wrong = firewall.host(name, entry["variables"], usual)
+        stack["firewall"]["hosts"][name], wrong = firewall.host(
+            name, entry["variables"], entry["facts"], reached[name]["private"], usual
+        )
         problems += wrong
         if "postgres" in services:
             problems += postgres.problems(name, entry["facts"], version, values["postgres_repository"])

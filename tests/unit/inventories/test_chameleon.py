@@ -150,7 +150,8 @@ def test_a_copy_knows_its_names_and_how_its_servers_are_reached(tmp_path):
     assert {name: host["lease"] for name, host in hosts.items() if host["lease"]} == {"localhost": "uc/thesis"}
     numbers = {server["name"]: server["id"] for server in cloud.servers}
     known = {name: f"-o StrictHostKeyChecking=accept-new -o HostKeyAlias={number}" for name, number in numbers.items()}
-    jump = shlex.join(["ssh", *known["mlops-1"].split(), "-W", "%h:%p", "cc@" + hosts["mlops-1"]["floating"]])
+    gateway = ["-p", "22", "-W", "%h:%p", "cc@" + hosts["mlops-1"]["floating"]]
+    jump = shlex.join(["ssh", *known["mlops-1"].split(), *gateway])
     assert {name: shlex.split(host["ssh"]) for name, host in hosts.items()} == {
         "localhost": [],
         "mlops-1": known["mlops-1"].split(),

@@ -9,6 +9,17 @@ OPEN = "firewall_open_ports: %r on ml1 is no list of ports: write it as [22, 500
 TRUSTED = "firewall_trusted_networks: %r on ml1 is no list of networks: write it as [192.0.2.0/24]."
 
 
+ROUTES = [
+    {"network": "10.0.0.0/24", "interface": "br-ex"},
+    {"network": "10.213.0.0/24", "interface": "br-0123456789ab"},
+    {"network": "fd00::/64", "interface": "br-ex"},
+]
+
+
+def host(variables, listeners=(), routes=(), private="10.0.0.3", ports=(5000,)):
+    return firewall.host("ml1", variables, {"listeners": listeners, "routes": routes}, private, list(ports))
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
@@ -20,7 +31,7 @@ TRUSTED = "firewall_trusted_networks: %r on ml1 is no list of networks: write it
 )
 def test_whether_there_is_to_be_one(given, wanted):
     assert firewall.enabled("ml1", given) == (wanted, [])
-    assert firewall.host("ml1", given, [])[0]["enabled"] is wanted
+    assert host(given)[0]["enabled"] is wanted
 
 
 @pytest.mark.parametrize(
@@ -42,9 +53,11 @@ def test_usual_ports(variables, mlflow, jupyter, ports):
     ("variables", "changed"),
     [
         ({}, {}),
-        ({"ansible_port": "2222"}, {"ssh_port": 2222}),
+        ({"ansible_port": "2222"}, {"ssh_ports": [2222]}),
         ({"firewall_open_ports": []}, {"open_ports": []}),
         ({"firewall_open_ports": [443, "80"]}, {"open_ports": [443, 80]}),
+        ({"firewall_trusted_interfaces": []}, {"trusted_interfaces": []}),
+        ({"firewall_trusted_interfaces": ["podman0"]}, {"trusted_interfaces": ["podman0"]}),
         (
             {"firewall_trusted_networks": ["192.0.2.0/24", "192.0.2.7", "2001:db8::/64"]},
             {"trusted_networks": ["192.0.2.0/24", "192.0.2.7/32", "2001:db8::/64"]},
@@ -52,10 +65,14 @@ def test_usual_ports(variables, mlflow, jupyter, ports):
     ],
 )
 def test_what_a_host_lets_in(variables, changed):
-    assert firewall.host("ml1", variables, [5000]) == (
-        {"enabled": None, "ssh_port": 22, "open_ports": [5000], "trusted_networks": [], **changed},
-        [],
-    )
+    usual = {
+        "enabled": None,
+        "ssh_ports": [22],
+        "open_ports": [5000],
+        "trusted_networks": [],
+        "trusted_interfaces": ["docker*", "br-*"],
+    }
+    assert host(variables) == ({**usual, **changed}, [])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +87,44 @@ def test_what_a_host_lets_in(variables, changed):
     ],
 )
 def test_what_cannot_be_meant(name, value, sentence):
-    assert firewall.host("ml1", {name: value}, [5000])[1] == [sentence]
+    assert host({name: value})[1] == [sentence]
+
+
+def test_where_ssh_is():
+    listeners = [
+        {"port": 2200, "unit": "ssh.socket"},
+        {"port": 22, "unit": "ssh.service"},
+        {"port": 5000, "unit": "mlflow.service"},
+        {"port": 7, "unit": None},
+    ]
+    assert host({"ansible_port": 30022}, listeners)[0]["ssh_ports"] == [22, 2200, 30022]
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "private", "named"),
+    [
+        (None, "10.0.0.3", ["br-*"]),
+        (None, "fd00::3", ["br-*"]),
+        (None, "192.0.2.3", []),
+        (None, "ml1.example.org", []),
+        (["docker0", "br-e?", "br-ex"], "10.0.0.3", None),
+        (["docker0", "br-ex", "br-e*"], "10.0.0.3", ["br-ex", "br-e*"]),
+        (["docker0", "br-0123456789ab"], "10.0.0.3", []),
+    ],
+)
+def test_an_uplink_that_would_be_trusted(interfaces, private, named):
+    problems = host({"firewall_enabled": True, "firewall_trusted_interfaces": interfaces}, (), ROUTES, private)[1]
+    if named is None:
+        named = []
+        assert problems.pop(0).startswith(
+            "firewall_trusted_interfaces: ['docker0', 'br-e?', 'br-ex'] on ml1 is no list"
+        )
+    assert problems == [
+        f"firewall_trusted_interfaces: {name} on ml1 is also br-ex, at which the other hosts are: name the interfaces "
+        "of its containers only."
+        for name in named
+    ]
+    assert host({"firewall_trusted_interfaces": ["br-*"]}, (), ROUTES)[1] == []
 
 
 def test_where_the_hosts_come_from():

@@ -327,15 +327,20 @@ def test_firewalls():
     assert stack["firewall"]["knows_all"] is False
     assert stack["firewall"]["hosts"]["ml1"] == {
         "enabled": True,
-        "ssh_port": 22,
+        "ssh_ports": [22],
         "open_ports": [5000],
         "trusted_networks": [],
+        "trusted_interfaces": ["docker*", "br-*"],
     }
     assert stack["firewall"]["hosts"]["db1"]["enabled"] is None
     assert "firewall" in stack["probes"]["ml1"]["missing"]
     known["ml1"]["facts"]["packages"].append("nftables")
     assert "firewall" not in make(known=known)[0]["probes"]["ml1"]["missing"]
     assert make()[0]["firewall"]["knows_all"] is True
+    # Whoever is let in only then cannot be told to reach it before.
+    known = hosts(db1={"variables": {"firewall_enabled": True}})
+    names = [target["name"] for target in make(known=known)[0]["probes"]["ml1"]["targets"]]
+    assert names == ["the S3 gateway of store1 at 10.0.0.2:8333"]
 
 
 def test_a_firewall_that_cannot_be_meant():
