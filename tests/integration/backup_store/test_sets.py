@@ -299,6 +299,7 @@ def test_fault_28_an_object_that_was_deleted(weed, make_bucket, set_store, make_
     assert store.look(manifest["label"]).problems == ["it has no manifest: its upload did not end"]
 
 
+@pytest.mark.slow
 @pytest.mark.fault(29)
 def test_fault_29_a_store_killed_right_after_its_answer(own_weed, make_bucket, set_store, make_set, tmp_path, tree):
     weed = own_weed()
