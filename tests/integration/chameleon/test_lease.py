@@ -16,7 +16,6 @@ import ipaddress
 import json
 import os
 import shutil
-import socket
 import subprocess
 import urllib.request
 import uuid
@@ -25,6 +24,7 @@ import ansible_playbook
 import host
 import nodes
 import pytest
+import reach
 import recorded_cloud
 from site_runs import bring_up, take_down
 
@@ -124,14 +124,8 @@ def _lease(tmp_path_factory):
     take_down(TESTBED, machines)
 
 
-def answers(address, port):
-    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=2):
-        return True
-    return False
-
-
 def test_the_first_command_and_the_second(lease):
-    assert not answers(lease.machines["mlops-2"].address, 22)
+    assert not reach.answers(lease.machines["mlops-2"].address, 22)
     first = lease.run("site.yml")
     assert first.status == 0, first.failures
     second = lease.run("site.yml")
@@ -150,12 +144,12 @@ def test_a_run_is_logged(lease):
 
 def test_bare_metal_keeps_its_ports_closed(lease):
     first = lease.machines["mlops-1"]
-    assert [port for port in (22, 5000, 5432) if answers(first.address, port)] == [22, 5000]
-    assert [port for port in (22, 5000, 5432) if answers(lease.floating, port)] == [22, 5000]
+    assert reach.ports(first.address, (22, 5000, 5432)) == [22, 5000]
+    assert reach.ports(lease.floating, (22, 5000, 5432)) == [22, 5000]
     # Whoever is on the site's network, for which this machine stands here, and who is of the lease.
     second = lease.machines["mlops-2"]
     second.shell("ip route del blackhole $(ip -4 route show default | cut -d ' ' -f 3)/32")
-    assert [port for port in (22, 8333, 8888) if answers(second.address, port)] == [22]
+    assert reach.ports(second.address, (22, 8333, 8888)) == [22]
     first.shell(f"exec 3<>/dev/tcp/{second.address}/8333")
 
 

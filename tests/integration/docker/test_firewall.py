@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import subprocess
 import time
 
 import nodes
 import pytest
+import reach
 
 OWN, PUBLISHED = 8333, 8890
 SERVE = "python3 -m http.server"
@@ -31,15 +31,9 @@ def _serving(engine):
     engine.shell("systemctl stop own; docker rm --force published")
 
 
-def answers(address, port):
-    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=2):
-        return True
-    return False
-
-
 def reached(machine):
     """Which of the ports this machine reaches."""
-    return [port for port in (22, OWN, PUBLISHED) if answers(machine.address, port)]
+    return reach.ports(machine.address, (22, OWN, PUBLISHED))
 
 
 def reaches_container(machine):
@@ -48,7 +42,7 @@ def reaches_container(machine):
     route = [f"{address}/32", "via", machine.address]
     subprocess.run(["ip", "route", "add", *route], check=True)
     try:
-        return answers(address, 80)
+        return reach.answers(address, 80)
     finally:
         subprocess.run(["ip", "route", "del", *route], check=True)
 
