@@ -11,8 +11,10 @@ folder=$1 uri=$2 base=$3
 clone=$(cd "$(dirname "$0")/../.." && pwd)
 files=$clone/roles/jupyter/files
 
+on() { ssh -F "$folder/ssh.config" "$1" sudo bash -eu -s; }
+
 . "$folder/client.env"
-ssh -F "$folder/ssh.config" gpu sudo bash -eu -s <<SCRIPT
+on gpu <<SCRIPT
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 apt-get -qq install --no-install-recommends docker.io docker-cli >/dev/null
