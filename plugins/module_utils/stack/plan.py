@@ -98,7 +98,7 @@ def disk_needed(missing, values):
     """MiB that a host needs for the services that are not up on it yet, by what a path is for."""
     needed = {}
     for service in missing:
-        for purpose, amount in v.DISK_NEEDED.get(service, {}).items():
+        for purpose, amount in v.DISK_NEEDED[service].items():
             needed[purpose] = needed.get(purpose, 0) + amount
     if "mlflow" in missing and (
         values["mlflow_server_backend"] == "sqlite" or values["mlflow_server_artifacts"] == "local"
@@ -190,7 +190,7 @@ def make(groups, group_names, hosts, secrets):
             continue
         services = services_of(name, groups)
         needed = budget.memory_needed(services, workers.get(name, 0))
-        missing = missing_parts(name, entry, groups, notebooks)
+        missing = missing_parts(name, entry["facts"], groups, notebooks, closed)
         problems += checks.host(name, entry["facts"], services, needed, disk_needed(missing, values))
         version = postgres.version(values, entry["facts"])
         strangers = postgres.strangers(entry["facts"]["clusters"], version)
@@ -223,15 +223,14 @@ def make(groups, group_names, hosts, secrets):
     return stack, problems
 
 
-def missing_parts(name, entry, groups, notebooks):
+def missing_parts(name, facts, groups, notebooks, closed):
     """What a host carries and is not up, or not installed, there yet."""
-    facts = entry["facts"]
     missing = [service for service in services_of(name, groups) if not is_up(facts, service)]
     if name in groups["backup"] and not backup.is_installed(facts):
         missing.append("backup")
     if name in notebooks and not docker.is_installed(facts, notebooks[name]):
         missing.append("jupyter")
-    if firewall.enabled(name, entry["variables"])[0] and firewall.PACKAGE not in facts["packages"]:
+    if name in closed and firewall.PACKAGE not in facts["packages"]:
         missing.append("firewall")
     return missing
 

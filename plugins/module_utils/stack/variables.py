@@ -92,6 +92,7 @@ DISK_NEEDED = {
     "backup": {"envs": 256},
     # The engine, one image and the layers it is built from.
     "jupyter": {"docker": 6144},
+    "firewall": {},
 }
 
 #: What MLflow needs besides where its database or its artifacts are files of its own.
