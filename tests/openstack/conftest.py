@@ -118,7 +118,7 @@ class Site:
         assert done.returncode == 0, done.stderr
         groups = json.loads(done.stdout)
         names = ("ansible_host", "ansible_user", "common_private_address", "common_available_until")
-        wanted = [*names, "docker_host_gpu", "chameleon_floating_ip", "ansible_ssh_common_args"]
+        wanted = [*names, "docker_host_gpu", "chameleon_floating_ip", "ansible_ssh_common_args", "chameleon_host_key"]
         message = "{{ {%s} }}" % ", ".join(f"'{name}': {name}" for name in wanted)
         if "chameleon" not in groups:
             return groups, {}

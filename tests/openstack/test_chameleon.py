@@ -9,6 +9,7 @@ Only the lease itself is made with a password. All else is done with an applicat
 from __future__ import annotations
 
 import datetime
+import shlex
 
 import pytest
 
@@ -142,9 +143,10 @@ def test_inventory(site):
 
 def test_nodes_without_a_floating_ip_are_reached_through_the_first(site):
     _found, hosts = site.hosts()
-    first, second = (hosts[name]["ansible_ssh_common_args"] for name in SERVERS)
-    assert "ProxyCommand" not in first
-    assert f"-W %h:%p cc@{hosts['mlops-1']['ansible_host']}" in second
+    first, second = (hosts[name]["chameleon_host_key"] for name in SERVERS)
+    jump = shlex.quote(f"ssh {first} -p 22 -W %h:%p cc@{hosts['mlops-1']['ansible_host']}")
+    known = [first, f"{second} -o ProxyCommand={jump}"]
+    assert [hosts[name]["ansible_ssh_common_args"] for name in SERVERS] == known
 
 
 def test_a_site_without_volumes_has_an_inventory_all_the_same(site):

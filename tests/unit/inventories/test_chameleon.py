@@ -164,5 +164,5 @@ def test_no_floating_ip_at_all(tmp_path):
     cloud = recorded_cloud.RecordedCloud.load()
     cloud.servers[:] = [server for server in cloud.servers if server["name"] == "mlops-2"]
     second = ask(tmp_path, cloud)["mlops-2"]
-    assert (second["floating"], second["host"]) == ("", second["private"])
-    assert "Proxy" not in second["ssh"]
+    known = f"-o StrictHostKeyChecking=accept-new -o HostKeyAlias={cloud.servers[0]['id']}"
+    assert (second["floating"], second["ssh"], second["host"]) == ("", known, second["private"])
