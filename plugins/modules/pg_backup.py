@@ -162,6 +162,8 @@ options:
       - How many sets stay. A set stays by any of these rules; without any, all stay.
       - Periods are those that have sets, by UTC, counted from the newest set back. Sets whose time is in the future
         stay and count for nothing.
+      - The set that a call makes stays in that call, whatever its time is, which is that of the server's clock. A clock
+        that is more than five minutes away from that of the machine that the module runs on is a warning.
       - Only complete sets count and expire, and only after a backup that succeeded or with O(state=expired).
     type: dict
     suboptions:

@@ -77,6 +77,8 @@ def main(argv=None, runner=Run, gather=info.gather, out=None, err=None) -> int:
             write_metrics(params, say, gather)
             call_hook(params, last_of(params, error), say)
         return BUSY if error.phase == "lock" else FAILED
+    for warning in result["warnings"]:
+        say(warning)
     out.write((json.dumps(result, indent=1) if arguments.json else results.sentence(result)) + "\n")
     if not arguments.check:
         write_metrics(params, say, gather)

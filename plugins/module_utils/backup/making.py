@@ -104,6 +104,7 @@ class Making:
         with self.server.snapshot(name, settings.lock_timeout) as snapshot, self._cancelling(snapshot):
             if self.taken is None:
                 self.taken = snapshot.taken
+                self.warnings += plan.clocks(self.taken, self.now(), settings.login.where)
             with self.progress.phase("dump", unit="bytes"):
                 facts = self._dump(name, snapshot, together, environment)
             with self.progress.phase("read"):

@@ -101,15 +101,31 @@ def lacks(wanted: Wanted, data: dict) -> str | None:
     return None
 
 
-def expiry(found, policy, now, minimum_redundancy: int, coming: str | None = None) -> dict[str, tuple[str, str]]:
+def expiry(found, policy, now, minimum_redundancy: int, new: str | None = None) -> dict[str, tuple[str, str]]:
     """What retention says of complete sets, those of the folder or those of the store.
 
-    ``coming``: a set that would be made now and counted with them.
+    ``new``: the set of this call. It stays whatever its time says, which is that of the server's clock; where it is not
+    there yet, it counts as made now.
     """
-    complete = [(one.label, names.parse_time(one.manifest["created"])) for one in found if one.complete]
-    if coming is not None:
-        complete.append((coming, now))
-    return retention.plan(complete, policy, now, minimum_redundancy)
+    complete = {one.label: names.parse_time(one.manifest["created"]) for one in found if one.complete}
+    if new is not None:
+        complete.setdefault(new, now)
+    planned = retention.plan(complete.items(), policy, now, minimum_redundancy)
+    if new is not None:
+        planned[new] = (retention.KEEP, "it is new")
+    return planned
+
+
+def clocks(server: datetime.datetime, here: datetime.datetime, where: str) -> list[str]:
+    """The warning of two clocks that differ: which sets expire and which is the newest goes by the server's."""
+    apart = server - here
+    if abs(apart) <= retention.TOLERANCE:
+        return []
+    minutes, way = abs(apart).total_seconds() / 60, "behind" if apart < datetime.timedelta() else "ahead of"
+    return [
+        f"The clock of the server at {where}, which tells how old sets are, is {minutes:.0f} minutes {way} this "
+        "host's: set both by NTP (timedatectl status)."
+    ]
 
 
 def needed_bytes(sizes: dict[str, int], found, factor: float) -> int:

@@ -124,10 +124,8 @@ class Run:
 
     def _predict(self, label, store) -> None:
         """What would expire if a set were made now."""
-        here = [one for one in folder.list_sets(self.dest) if one.label != label]
-        planned = plan.expiry(here, self.sets.policy, self.now(), self.sets.minimum_redundancy, label)
-        gone = retention.expired(planned)
-        self.result["expired"] = sorted({*gone, *self._expired_there(store)})
+        gone = self._dropped(folder.list_sets(self.dest), label)
+        self.result["expired"] = sorted({*gone, *self._expired_there(store, label)})
         self.result["diff"] = diff(self.before, label, gone)
 
     def _do(self, decision, store, server, identity, label, progress) -> None:
@@ -139,7 +137,7 @@ class Run:
             return
         self._upload(store, made, progress)
         with progress.phase("expire"):
-            self.result["expired"] = self._expire(store, False)
+            self.result["expired"] = self._expire(store, False, made.label)
         self.result["seconds"] = progress.seconds
         self.result["diff"] = diff(self.before, made.label, self.result["expired"])
 
@@ -278,10 +276,9 @@ class Run:
                 error.message += f" The set stays in {made.path}, and no set was removed."
                 raise
 
-    def _expire(self, store, check_mode: bool) -> list[str]:
-        """Remove what retention drops: the labels. In the store only where its options say so."""
-        planned = plan.expiry(folder.list_sets(self.dest), self.sets.policy, self.now(), self.sets.minimum_redundancy)
-        here, there = retention.expired(planned), self._expired_there(store)
+    def _expire(self, store, check_mode: bool, new=None) -> list[str]:
+        """Remove what retention drops, but for the set of this call: the labels. In the store only where it may."""
+        here, there = self._dropped(folder.list_sets(self.dest), new), self._expired_there(store, new)
         if not check_mode:
             store.check()
             for label in here:
@@ -292,12 +289,13 @@ class Run:
                 self._collect(store)
         return sorted({*here, *there})
 
-    def _expired_there(self, store) -> list[str]:
-        """What retention drops in the store, where it may."""
-        if self.sets.s3 is None or not self.sets.s3.expire:
-            return []
-        planned = plan.expiry(store.sets(), self.sets.policy, self.now(), self.sets.minimum_redundancy)
-        return retention.expired(planned)
+    def _expired_there(self, store, new=None) -> list[str]:
+        """What retention drops in the store, where its options say so."""
+        return self._dropped(store.sets(), new) if self.sets.s3 and self.sets.s3.expire else []
+
+    def _dropped(self, found, new) -> list[str]:
+        """What retention drops of the sets of one place."""
+        return retention.expired(plan.expiry(found, self.sets.policy, self.now(), self.sets.minimum_redundancy, new))
 
     def _collect(self, store) -> None:
         """Remove the copies of artifacts that no set refers to any more."""

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Clocks that jump: a set that should stay is not expired.
 
-A set's time is that of its server, so here the server and the backup live by one clock, which the tests set. Stand-in:
-libfaketime answers them instead of the kernel.
+A set's time is that of its server, so here the server lives by a clock that the tests set, and the backup by the same
+one or by the node's. Stand-in: libfaketime answers them instead of the kernel.
 """
 
 from __future__ import annotations
@@ -41,16 +41,19 @@ DAY = 24 * HOUR
 
 @pytest.fixture
 def clock(host):
-    """A server with a clock of its own: a function that makes a backup when it is so late, and tells what expired."""
+    """A server with a clock of its own: a function that makes a backup when it is so late there, and tells its result.
+
+    ``alone``: the backup goes by the node's clock.
+    """
     host.shell(f"echo +0 >{CLOCK}; chmod 644 {CLOCK}\n{CLUSTER}")
 
-    def backup(moment, **retention):
+    def backup(moment, alone=False, **retention):
         host.shell(f"echo {round(moment.timestamp() - time.time()):+d} >{CLOCK}")
-        prefix = f"env LD_PRELOAD={LIBRARY} {ENVIRONMENT}"
+        prefix = "" if alone else f"env LD_PRELOAD={LIBRARY} {ENVIRONMENT}"
         options = {"login_port": PORT, "databases": ["mlflow"], "minimum_redundancy": 1}
         result = host.end(host.start(prefix=prefix, **options, retention=retention)).result
         assert abs(datetime.datetime.fromisoformat(result["set"]["created"]) - moment) < datetime.timedelta(minutes=1)
-        return result["label"], result["expired"]
+        return result
 
     try:
         role = f"CREATE ROLE mlflow; CREATE ROLE mlops_backup LOGIN PASSWORD '{PASSWORD}' IN ROLE pg_read_all_data"
@@ -81,16 +84,29 @@ def test_daylight_saving(clock, change):
     made = {}
     for minutes, gone in AROUND:
         moment = datetime.datetime.fromisoformat(change) + datetime.timedelta(minutes=minutes)
-        made[minutes], expired = clock(moment, keep_last=2, daily=3)
-        assert expired == ([made[gone]] if gone else []), minutes
+        result = clock(moment, keep_last=2, daily=3)
+        made[minutes] = result["label"]
+        assert result["expired"] == ([made[gone]] if gone else []), minutes
+        assert result["warnings"] == []
 
 
 @pytest.mark.fault(13)
 def test_the_clock_of_the_server_goes_back_too(clock):
     noon = datetime.datetime.fromisoformat("2026-06-10T12:00:00+00:00")
-    first, _expired = clock(noon, keep_last=2)
-    second, _expired = clock(noon + datetime.timedelta(hours=1), keep_last=2)
-    early, expired = clock(noon - datetime.timedelta(days=2), keep_last=1)
-    assert expired == []
-    _last, expired = clock(noon + datetime.timedelta(hours=2), keep_last=2)
-    assert (early in expired, second in expired) == (True, False)
+    clock(noon, keep_last=2)
+    second = clock(noon + datetime.timedelta(hours=1), keep_last=2)["label"]
+    early = clock(noon - datetime.timedelta(days=2), keep_last=1)
+    assert early["expired"] == []
+    expired = clock(noon + datetime.timedelta(hours=2), keep_last=2)["expired"]
+    assert (early["label"] in expired, second in expired) == (True, False)
+
+
+@pytest.mark.fault(13)
+def test_only_the_clock_of_the_server_goes_back(clock, host):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    first = clock(now, alone=True, keep_last=1)
+    assert first["warnings"] == []
+    early = clock(now - datetime.timedelta(days=2), alone=True, keep_last=1)
+    assert early["expired"] == []
+    assert set(host.labels) == {first["label"], early["label"]}
+    assert "is 2880 minutes behind this host's" in early["warnings"][0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import stat
@@ -184,6 +185,13 @@ def test_a_set_has_all_databases_the_roles_and_a_true_manifest(case):
     assert [
         path for path in case.partial.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0o600
     ] == []
+
+
+def test_a_server_whose_clock_is_wrong_is_a_warning(case):
+    case.server.taken = case.noon - datetime.timedelta(days=2)
+    data = case.make()
+    assert data["created"] == "2026-11-19T12:00:00Z"
+    assert [warning for warning in case.maker.warnings if "2880 minutes behind" in warning] == case.maker.warnings[:1]
 
 
 def test_rows_are_counted_while_the_dump_is_read_back(case):

@@ -114,6 +114,25 @@ def test_only_complete_sets_expire(one, noon):
     assert [label for label, (verdict, _why) in coming.items() if verdict == "expire"] == ["a", "b"]
 
 
+def test_a_set_that_is_new_stays_though_its_servers_clock_was_behind(one, noon):
+    found = [one("a", HOUR), one("b", HOUR * 2), one("new", HOUR * 48)]
+    planned = plan.expiry(found, Policy(keep_last=1), noon, 1, "new")
+    assert planned == {
+        "a": ("keep", "keep_last"),
+        "b": ("expire", "no rule keeps it"),
+        "new": ("keep", "it is new"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("minutes", "says"),
+    [(0, None), (-5, None), (5, None), (-2880, "is 2880 minutes behind this host"), (6, "is 6 minutes ahead of")],
+)
+def test_clocks(noon, minutes, says):
+    warnings = plan.clocks(noon + datetime.timedelta(minutes=minutes), noon, "db:5432")
+    assert [says in warning for warning in warnings] == [True] * bool(says)
+
+
 def test_the_last_set_tells_how_small_a_dump_becomes(one):
     file = {"path": "x", "size": 200, "sha256": "0" * 64}
     earlier = [one("old", HOUR * 2, files=[file]), one("other", HOUR, databases=("a", "b"), files=[file])]

@@ -76,6 +76,7 @@ class Store:
     def upload(self, path, data, progress):
         self._do("upload", path.name, data["label"])
         progress(1, 2)
+        self.kept.append(Found(data["label"], path, data, [], 4))
 
     def remove(self, label):
         self._do("remove", label)
@@ -104,6 +105,7 @@ class Case:
         self.extras = Extras()
         self.made = []
         self.error = None
+        self.taken = noon
         self.server = type("OneServer", (Server,), {})
         self.lines = []
 
@@ -115,7 +117,7 @@ class Case:
 
             def __call__(self, earlier):
                 case.made.append((label, [one.label for one in earlier]))
-                path = case.make_set(case.dest, partial.name, case.noon)
+                path = case.make_set(case.dest, partial.name, case.taken)
                 if case.error:
                     throw(case.error)
                 data = json.loads((path / "manifest.json").read_text())
@@ -306,11 +308,22 @@ def test_the_store_is_held_and_gets_the_set(case, noon, manifest_for):
 def test_the_store_expires_where_it_may(case, noon, manifest_for):
     case.store = Store()
     case.store.kept = [remote("x", noon, manifest_for, HOUR * 9), remote("y", noon, manifest_for, HOUR * 8)]
-    policy = {"policy": Policy(keep_last=1), "minimum_redundancy": 1}
+    policy = {"policy": Policy(keep_last=2), "minimum_redundancy": 1}
     assert case.run(True, expire=True, label="new", sets=policy)["expired"] == ["x"]
     assert case.run(expire=True, label="new", sets=policy)["expired"] == ["x"]
     assert ("remove", "x") in case.store.done
     assert case.extras.collected == [["new", "y"]]
+
+
+def test_the_set_of_a_server_whose_clock_is_behind_does_not_expire_at_once(case, noon, manifest_for):
+    case.store = Store()
+    case.store.kept = [remote("a", noon, manifest_for)]
+    case.set("a", HOUR)
+    case.taken = noon - HOUR * 48
+    result = case.run(expire=True, label="new", sets={"policy": Policy(keep_last=1), "minimum_redundancy": 1})
+    assert result["expired"] == []
+    assert case.labels == ["a", "new"]
+    assert [one.label for one in case.store.kept] == ["a", "new"]
 
 
 def test_a_set_that_the_store_lacks_is_uploaded(case):
