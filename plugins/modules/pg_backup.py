@@ -69,14 +69,15 @@ options:
   label:
     description:
       - The set's name; letters, digits, dots, underscores and hyphens, at most 64.
-      - A set of this name that is there already, with these databases of this server, is not made again.
+      - A set of this name that is there already, with these databases of this server, is not made again. What the store
+        lacks of it is uploaded.
       - Without it, a set is named by its time, such as V(20261121T131500Z-9f3a).
     type: str
   max_age:
     description:
       - No new set is made while one of these databases, of this server, complete and verified as O(verify) says, is
         younger than this; such as V(26h), V(90m) or V(7d), or a number of seconds.
-      - Where that set is not in the store yet, it is uploaded.
+      - Where that set is not in the store, or not whole any more, what the store lacks is uploaded.
     type: str
   allow_replica:
     description: Whether the server may be a replica.

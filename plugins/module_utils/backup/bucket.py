@@ -118,12 +118,14 @@ class SetStore:
     def upload_set(self, folder, manifest, progress=None):
         """Upload a finished set from its folder, read a sample of it back, and write its manifest last.
 
-        What an earlier try has uploaded stays as it is. A BackupError leaves no manifest in the store.
+        What an earlier try has uploaded stays as it is, and a set that lost objects in the store gets them back. A
+        BackupError leaves no manifest that was not there.
         """
         label = manifest["label"]
         there = self.objects.below(label)
         held = {name: item["Size"] for name, item in there.list("upload")}
-        if MANIFEST in held:
+        body = pathlib.Path(folder, MANIFEST).read_bytes()
+        if MANIFEST in held and there.get(MANIFEST, "upload")[0] != body:
             raise BackupError(
                 f"{self.objects.where}{label} is there already: choose another label.", "upload", safe_to_retry=False
             )
@@ -140,8 +142,8 @@ class SetStore:
             raise BackupError(
                 f"{self.objects.where}{label} does not hold what was uploaded: {'; '.join(problems[:5])}.", "upload"
             )
-        body = pathlib.Path(folder, MANIFEST).read_bytes()
-        there.put(MANIFEST, body, "upload")
+        if MANIFEST not in held:
+            there.put(MANIFEST, body, "upload")
         if there.get(MANIFEST, "upload")[0] != body:
             raise BackupError(f"{self.objects.where}{label}/{MANIFEST} reads back as something else.", "upload")
 

@@ -116,7 +116,9 @@ def set_store():
 def make_set(tmp_path):
     """A finished set in a folder: (the folder, its manifest)."""
 
-    def make(label="20261121T131500Z-9f3a", sizes=(("globals.sql", 100), ("databases/mlflow/toc.dat", 5000))):
+    def make(
+        label="20261121T131500Z-9f3a", sizes=(("globals.sql", 100), ("databases/mlflow/toc.dat", 5000)), **changes
+    ):
         folder = tmp_path / label
         folder.mkdir(mode=0o700)
         files = []
@@ -138,6 +140,7 @@ def make_set(tmp_path):
             "artifacts": None,
             "verified": {"level": "read"},
             "encrypted": False,
+            **changes,
         }
         (folder / "manifest.json").write_text(json.dumps(manifest))
         return folder, manifest

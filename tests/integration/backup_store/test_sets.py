@@ -13,8 +13,11 @@ import time
 import botocore.auth
 import faults
 import pytest
-from ansible_collections.mlops.stack.plugins.module_utils.backup import uploads
+from ansible_collections.mlops.stack.plugins.module_utils.backup import settings, uploads
+from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import Login
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import Identity
+from ansible_collections.mlops.stack.plugins.module_utils.backup.run import Run
 
 LABEL = "20260101T000000Z-0001"
 MIB = 1024 * 1024
@@ -51,6 +54,8 @@ def test_a_set_goes_and_comes_back(weed, make_bucket, set_store, make_set, tmp_p
     assert tree(tmp_path / "back") == tree(folder)
     assert (tmp_path / "back" / "globals.sql").stat().st_mode & 0o777 == 0o600
 
+    store.upload_set(folder, manifest)
+    (folder / "manifest.json").write_text("{}")
     assert not failure(store.upload_set, folder, manifest).safe_to_retry
     store.remove_set(manifest["label"])
     assert store.sets() == []
@@ -297,6 +302,32 @@ def test_fault_28_an_object_that_was_deleted(weed, make_bucket, set_store, make_
     assert found.problems == ["globals.sql is missing"]
     weed.client().delete_object(Bucket=bucket, Key=f"backups/{manifest['label']}/manifest.json")
     assert store.look(manifest["label"]).problems == ["it has no manifest: its upload did not end"]
+
+
+@pytest.mark.fault(28)
+def test_fault_28_the_next_backup_repairs_the_set(weed, make_bucket, options, set_store, make_set):
+    """The set of this label is here, whole; the server is asked for nothing but what it is."""
+    bucket = make_bucket()
+    store = set_store(weed, bucket)
+    folder, manifest = make_set(databases=[{"name": "mlflow"}], postgres={"system_identifier": "7412"})
+    store.upload_set(folder, manifest)
+    label = manifest["label"]
+    weed.client().delete_object(Bucket=bucket, Key=f"backups/{label}/globals.sql")
+    assert not store.look(label).complete
+
+    class Server:
+        def __init__(self, _login):
+            pass
+
+        def identity(self, _allow_replica, _database):
+            return Identity(170006, "17.6", "7412", False)
+
+    sets = settings.Sets(folder.parent, settings.S3(**vars(options(weed, bucket, "backups"))))
+    wanted = settings.Settings(sets, Login("db"), databases=("mlflow",), label=label)
+    result = Run(wanted, server_class=Server)()
+    assert (result["action"], result["label"]) == ("upload", label)
+    assert store.verify_set(label) == []
+    assert Run(wanted, server_class=Server)()["changed"] is False
 
 
 @pytest.mark.slow

@@ -158,8 +158,28 @@ def test_an_upload_is_taken_up(store, s3, made):
     written = {call["Key"].removeprefix(f"sets/{LABEL}/") for call in s3.named("put_object")}
     assert written == {*CONTENT, "manifest.json"} - (before - {"databases/mlflow/toc.dat"})
     assert store.verify_set(LABEL) == []
-    with pytest.raises(BackupError, match="is there already"):
+
+
+def test_a_set_that_lost_objects_gets_them_back_and_nothing_else(store, s3, made):
+    store.upload_set(*made)
+    del s3.objects[f"sets/{LABEL}/globals.sql"]
+    s3.objects[f"sets/{LABEL}/databases/mlflow/1.dat"].body = b"ro"
+    s3.calls.clear()
+    store.upload_set(*made)
+    written = {call["Key"].removeprefix(f"sets/{LABEL}/") for call in s3.named("put_object")}
+    assert written == {"globals.sql", "databases/mlflow/1.dat"}
+    assert store.verify_set(LABEL) == []
+
+
+def test_another_set_of_the_same_label_is_refused(store, s3, made):
+    folder, manifest = made
+    store.upload_set(folder, manifest)
+    before = s3.bodies_of()
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "host": "other"}))
+    with pytest.raises(BackupError, match="is there already: choose another label") as caught:
         store.upload_set(folder, manifest)
+    assert not caught.value.safe_to_retry
+    assert s3.bodies_of() == before
 
 
 def test_what_does_not_read_back_gets_no_manifest(store, s3, made):
