@@ -49,7 +49,8 @@ options:
   state:
     description:
       - V(present) makes a set, unless one that is there will do.
-      - V(expired) removes the sets that O(retention) drops, and does nothing else.
+      - V(expired) removes the sets that O(retention) drops, and does nothing else; only those of O(databases), where
+        any are named.
       - V(absent) removes the set O(label), in the folder and in the store.
     type: str
     choices: [present, absent, expired]
@@ -63,6 +64,8 @@ options:
     description:
       - The databases that a set holds. Needed with O(state=present).
       - Name the database of MLflow's users too, where it is another one.
+      - O(retention) and O(minimum_redundancy) count sets of exactly these databases, and leave others alone. With
+        O(state=expired) and no databases, the sets of each choice of databases are counted by themselves.
     type: list
     elements: str
     default: []

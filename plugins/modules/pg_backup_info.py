@@ -25,6 +25,15 @@ options:
     description: Folder of the sets, as in O(mlops.stack.pg_backup#module:dest).
     type: path
     required: true
+  databases:
+    description:
+      - Only sets that hold all of these databases, and those whose databases cannot be told, are looked at. Without
+        any, all sets are.
+      - Name them where O(dest) or the store has sets of others, too. Otherwise a new set of those hides that one of
+        these is overdue.
+    type: list
+    elements: str
+    default: []
   s3:
     description: The second place of the sets, as in O(mlops.stack.pg_backup#module:s3).
     type: dict
@@ -114,6 +123,7 @@ EXAMPLES = r"""
 - name: Look at the backups
   mlops.stack.pg_backup_info:
     dest: /var/backups/mlops-stack
+    databases: [mlflow, mlflow_auth]
     max_age: 26h
     min_size: 100K
   register: backups
@@ -142,7 +152,7 @@ latest:
   type: str
   sample: 20261121T131500Z-9f3a
 sets:
-  description: The sets, the newest first.
+  description: The sets that hold O(databases), the newest first.
   returned: success
   type: list
   elements: dict
@@ -184,7 +194,7 @@ sets:
       description: What makes it expire; null where nothing does.
       type: str
     kept_by:
-      description: The rule that keeps it.
+      description: The rule that keeps it; null where it expires, is not complete, or holds more than O(databases).
       type: str
 locked:
   description: Whether a backup or a restore works in the folder.

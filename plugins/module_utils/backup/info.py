@@ -41,7 +41,10 @@ def open_store(s3, deep=False):
 
 
 def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
-    """Everything about the sets; ``sets`` are the settings of that name. ``deep``: read all files, compare hashes."""
+    """Everything about the sets; ``sets`` are the settings of that name. ``deep``: read all files, compare hashes.
+
+    Where the settings name databases, sets that lack one of them are as if they were not there.
+    """
     dest = pathlib.Path(sets.dest)
     problems = []
     try:
@@ -58,6 +61,7 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
         problems.append(unread)
     running = locks.is_held(dest / names.LOCK)
     progress, last = read_json(dest / names.PROGRESS), read_json(dest / names.LAST)
+    here, there = ([one for one in found if _holds(one, sets.databases)] for found in (here, there))
     listed = merge(here, there, sets, now)
     problems += judge(listed, sets, now, last, bool(unread), folder.since(dest))
     if not running and orphans:
@@ -76,6 +80,11 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
     }
 
 
+def _holds(one, databases) -> bool:
+    """Whether a set holds these databases, as far as is known."""
+    return one.manifest is None or set(databases) <= set(manifest.databases(one.manifest))
+
+
 def read_json(path) -> dict | None:
     """A small file that a backup writes, None where it is not there or is not that."""
     try:
@@ -88,8 +97,8 @@ def read_json(path) -> dict | None:
 def merge(here, there, sets, now) -> list[dict]:
     """One entry for each label, the newest first, whether it is in the folder, in the store or in both."""
     verdicts = {
-        "folder": plan.expiry(here, sets.policy, now, sets.minimum_redundancy),
-        "s3": plan.expiry(there, sets.policy, now, sets.minimum_redundancy),
+        "folder": plan.expiry(here, sets, now),
+        "s3": plan.expiry(there, sets, now),
     }
     found: dict[str, dict] = {}
     for place, many in (("folder", here), ("s3", there)):

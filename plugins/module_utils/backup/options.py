@@ -65,6 +65,7 @@ def sets_spec() -> dict:
     """The options of where the sets are and which are enough; those of pg_backup_info."""
     return {
         "dest": {"type": "path", "required": True},
+        "databases": {"type": "list", "elements": "str", "default": []},
         "s3": {"type": "dict", "options": store_spec()},
         "max_age": {"type": "str"},
         "min_size": {"type": "str"},
@@ -82,7 +83,6 @@ def backup_spec() -> dict:
         **sets_spec(),
         **postgres_spec(),
         "state": {"type": "str", "choices": ["present", "absent", "expired"], "default": "present"},
-        "databases": {"type": "list", "elements": "str", "default": []},
         "label": {"type": "str"},
         "allow_replica": {"type": "bool", "default": False},
         "jobs": {"type": "int", "default": 2},

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import manifest, names, retention
+from ansible_collections.mlops.stack.plugins.module_utils.backup import manifest, retention
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 NOTHING = "none"
@@ -101,16 +101,25 @@ def lacks(wanted: Wanted, data: dict) -> str | None:
     return None
 
 
-def expiry(found, policy, now, minimum_redundancy: int, new: str | None = None) -> dict[str, tuple[str, str]]:
-    """What retention says of complete sets, those of the folder or those of the store.
+def expiry(found, sets, now, new: str | None = None) -> dict[str, tuple[str, str]]:
+    """What retention says of complete sets, those of the folder or those of the store; ``sets`` are the settings.
+
+    Sets of the same databases are judged among themselves, whichever server they are of: a stack on new machines goes
+    on where the old one ended. Where the settings name databases, sets of others are not judged at all.
 
     ``new``: the set of this call. It stays whatever its time says, which is that of the server's clock; where it is not
     there yet, it counts as made now.
     """
-    complete = {one.label: names.parse_time(one.manifest["created"]) for one in found if one.complete}
+    complete = {one.label: (manifest.databases(one.manifest), one.created) for one in found if one.complete}
     if new is not None:
-        complete.setdefault(new, now)
-    planned = retention.plan(complete.items(), policy, now, minimum_redundancy)
+        complete.setdefault(new, (sorted(sets.databases), now))
+    groups: dict[tuple[str, ...], list] = {}
+    for label, (databases, created) in complete.items():
+        if not sets.databases or databases == sorted(sets.databases):
+            groups.setdefault(tuple(databases), []).append((label, created))
+    planned = {}
+    for group in groups.values():
+        planned.update(retention.plan(group, sets.policy, now, sets.minimum_redundancy))
     if new is not None:
         planned[new] = (retention.KEEP, "it is new")
     return planned

@@ -295,7 +295,7 @@ class Run:
 
     def _dropped(self, found, new) -> list[str]:
         """What retention drops of the sets of one place."""
-        return retention.expired(plan.expiry(found, self.sets.policy, self.now(), self.sets.minimum_redundancy, new))
+        return retention.expired(plan.expiry(found, self.sets, self.now(), new))
 
     def _collect(self, store) -> None:
         """Remove the copies of artifacts that no set refers to any more."""

@@ -49,7 +49,7 @@ class Artifacts:
 
 @dataclasses.dataclass(frozen=True)
 class Sets:
-    """Where the sets are, and which are enough. ``max_age`` in seconds, ``min_size`` in bytes."""
+    """Where the sets are, of which databases, and which are enough. ``max_age`` in seconds, ``min_size`` in bytes."""
 
     dest: pathlib.Path
     s3: S3 | None = None
@@ -57,6 +57,7 @@ class Sets:
     min_size: int | None = None
     minimum_redundancy: int = 2
     policy: Policy = Policy()
+    databases: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,6 @@ class Settings:
     sets: Sets
     login: Login
     state: str = "present"
-    databases: tuple[str, ...] = ()
     label: str | None = None
     allow_replica: bool = False
     jobs: int = 2
@@ -80,6 +80,11 @@ class Settings:
     encrypt_to: tuple[str, ...] = ()
     versions: dict = dataclasses.field(default_factory=dict)
     secret_files: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The databases that a set holds."""
+        return self.sets.databases
 
     @property
     def stores(self) -> list[S3]:
@@ -176,6 +181,7 @@ def sets(params: dict) -> Sets:
         size("min_size", params["min_size"]),
         params["minimum_redundancy"],
         Policy(**retention),
+        tuple(dict.fromkeys(params["databases"])),
     )
 
 
@@ -203,7 +209,7 @@ def settings(params: dict) -> Settings:
     state, label = params.get("state", "present"), params.get("label")
     if label:
         names.check_label(label)
-    if state == "present" and not params["databases"]:
+    if state == "present" and not found.databases:
         raise wrong("databases is empty: name the databases that a set holds, MLflow's and that of its users.")
     if state == "absent" and not label:
         raise wrong("label is missing: with state=absent, it names the set that is removed.")
@@ -216,7 +222,6 @@ def settings(params: dict) -> Settings:
         sets=found,
         login=backup,
         state=state,
-        databases=tuple(dict.fromkeys(params["databases"])),
         label=label,
         restore_login=restore,
         artifacts=artifacts(params["artifacts"], found.dest),

@@ -222,7 +222,7 @@ def test_thirty_failures_cost_no_set(host, first):
     second = host.run().result["label"]
     wanted = {"retention": {"keep_last": 2}, "minimum_redundancy": 1, "lock_timeout": 0}
     early = host.place(**wanted, login_port=1)
-    late = host.place(**wanted, databases=["empty"], min_size="10K")
+    late = host.place(**wanted, min_size="1G")
     failing = f"{COMMAND} run --config $place/config >>$place/out 2>&1; echo $? >>$place/status"
     with host.unchanged(f"{SETS}/{second}"):
         host.shell(f"for i in $(seq 15); do for place in {early} {late}; do {failing}; done; done")
@@ -312,8 +312,7 @@ def test_damage_is_found(host, first):
 @pytest.mark.parametrize(("jump", "keep"), [("-2d", 1), ("+400d", 3)])
 @pytest.mark.fault(13)
 def test_a_clock_that_is_wrong_expires_nothing_that_should_stay(host, first, jump, keep):
-    second = host.run(databases=["empty"]).result["label"]
-    retention = {"keep_last": keep}
-    place = host.start(prefix=f"faketime -f {jump}", retention=retention, databases=["empty"], minimum_redundancy=1)
+    second = host.run().result["label"]
+    place = host.start(prefix=f"faketime -f {jump}", retention={"keep_last": keep}, minimum_redundancy=1)
     assert host.end(place).status == 0
     assert {first, second} <= set(host.labels)

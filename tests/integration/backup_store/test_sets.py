@@ -322,8 +322,8 @@ def test_fault_28_the_next_backup_repairs_the_set(weed, make_bucket, options, se
         def identity(self, _allow_replica, _database):
             return Identity(170006, "17.6", "7412", False)
 
-    sets = settings.Sets(folder.parent, settings.S3(**vars(options(weed, bucket, "backups"))))
-    wanted = settings.Settings(sets, Login("db"), databases=("mlflow",), label=label)
+    s3 = settings.S3(**vars(options(weed, bucket, "backups")))
+    wanted = settings.Settings(settings.Sets(folder.parent, s3, databases=("mlflow",)), Login("db"), label=label)
     result = Run(wanted, server_class=Server)()
     assert (result["action"], result["label"]) == ("upload", label)
     assert store.verify_set(label) == []

@@ -197,6 +197,20 @@ def test_sets_of_both_places_are_one_list(tmp_path, make_set, manifest_for, noon
     assert found["problems"] == ["The set torn is damaged: s3: it has no manifest."]
 
 
+def test_sets_of_other_databases_hide_nothing(tmp_path, make_set, manifest_for, noon, gather):
+    make_set(tmp_path, "mine", noon - HOUR * 2)
+    make_set(tmp_path, "more", noon - HOUR, databases=("auth", "mlflow"))
+    make_set(tmp_path, "other", noon, databases=("other",))
+    (tmp_path / "half").mkdir()
+    there = [Found("far", "s3://b/far", manifest_for("far", noon, databases=("other",)), [], 4)]
+    told = gather(there, max_age=1800.0, databases=("mlflow",))
+    assert [one["label"] for one in told["sets"]] == ["more", "mine", "half"]
+    assert (told["latest"], told["healthy"]) == ("more", False)
+    assert "The newest complete set, more, is 1.0 hours old" in told["problems"][1]
+    assert gather(there, max_age=1800.0, databases=("auth",))["latest"] == "more"
+    assert gather(there, max_age=1800.0)["latest"] in ("other", "far")
+
+
 def test_a_store_that_is_away_is_one_problem(tmp_path, make_set, noon, gather):
     make_set(tmp_path, "one", noon)
     assert gather(unread="The store is away.", s3=S3)["problems"] == ["The store is away."]

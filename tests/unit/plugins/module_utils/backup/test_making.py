@@ -128,15 +128,16 @@ class Case:
         self.extras = Extras()
         self.lines = []
         self.partial = self.dest / ".partial-one"
-        self.settings = settings.Settings(
-            settings.Sets(self.dest), Login("db", password="canary"), databases=("mlflow", "auth")
-        )
+        self.settings = settings.Settings(self.sets(), Login("db", password="canary"))
         for name, text in (("pg_dump", DUMP), ("pg_dumpall", GLOBALS), ("pg_restore", RESTORE)):
             self.program(name, text)
 
     def program(self, name, text):
         (self.bin / name).write_text(f"#!{sys.executable}\nimport os, sys, time\n{text}")
         (self.bin / name).chmod(0o755)
+
+    def sets(self, databases=("mlflow", "auth"), **given):
+        return settings.Sets(self.dest, databases=databases, **given)
 
     def set(self, **changes):
         self.settings = dataclasses.replace(self.settings, **changes)
@@ -237,7 +238,7 @@ def test_a_rehearsal_before_encryption(case):
 
 
 def test_a_database_that_is_not_there(case):
-    case.set(databases=("mlflow", "other"))
+    case.set(sets=case.sets(("mlflow", "other")))
     with pytest.raises(BackupError, match="has no database other; it has auth, mlflow, postgres"):
         case.make()
     assert not case.partial.exists()
@@ -251,7 +252,7 @@ def test_a_disk_that_is_too_small(case):
 
 
 def test_a_dump_that_is_too_small(case):
-    case.set(sets=settings.Sets(case.dest, min_size=10_000))
+    case.set(sets=case.sets(min_size=10_000))
     with pytest.raises(BackupError, match="min_size is 10000"):
         case.make()
 

@@ -8,11 +8,13 @@ import datetime
 import types
 
 import pytest
-from ansible_collections.mlops.stack.plugins.module_utils.backup import plan
+from ansible_collections.mlops.stack.plugins.module_utils.backup import plan, retention
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.retention import Policy
+from ansible_collections.mlops.stack.plugins.module_utils.backup.settings import Sets
 
 HOUR = datetime.timedelta(hours=1)
+LAST = Sets("/sets", policy=Policy(keep_last=1), minimum_redundancy=1)
 WANTED = plan.Wanted("7412345678901234567", ("mlflow",), "read", 3600.0, None, "none", False)
 
 
@@ -106,17 +108,43 @@ def test_a_label_that_is_taken_by_something_else_is_refused(one, noon):
 
 def test_only_complete_sets_expire(one, noon):
     found = [one("a", HOUR), one("b", HOUR * 2), one("c", HOUR * 3, ["x"]), one("d", HOUR * 4, manifest=False)]
-    assert plan.expiry(found, Policy(keep_last=1), noon, 1) == {
+    assert plan.expiry(found, LAST, noon) == {
         "a": ("keep", "keep_last"),
         "b": ("expire", "no rule keeps it"),
     }
-    coming = plan.expiry(found, Policy(keep_last=1), noon, 1, "next")
-    assert [label for label, (verdict, _why) in coming.items() if verdict == "expire"] == ["a", "b"]
+    coming = plan.expiry(found, dataclasses.replace(LAST, databases=("mlflow",)), noon, "next")
+    assert retention.expired(coming) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("databases", "new", "expired"),
+    [
+        # Each choice of databases by itself.
+        ((), None, ["a", "x"]),
+        (("mlflow",), None, ["a"]),
+        (("mlflow",), "next", ["a", "b"]),
+        (("auth", "mlflow"), None, ["x"]),
+        (("auth",), None, []),
+        # A set that holds more will do, and counts for its own databases only.
+        (("mlflow",), "y", ["a"]),
+    ],
+)
+def test_sets_of_other_databases_neither_expire_nor_count(one, noon, databases, new, expired):
+    both = {"databases": ("mlflow", "auth")}
+    found = [one("a", HOUR * 4), one("b", HOUR * 3), one("x", HOUR * 2, **both), one("y", HOUR, **both)]
+    planned = plan.expiry(found, dataclasses.replace(LAST, databases=databases), noon, new)
+    assert retention.expired(planned) == expired
+
+
+def test_a_server_on_new_machines_goes_on_with_the_sets_of_the_old_one(one, noon):
+    sets = dataclasses.replace(LAST, policy=Policy(keep_last=2), databases=("mlflow",))
+    old = [one(label, HOUR * age, postgres={"system_identifier": "old"}) for label, age in (("a", 4), ("b", 3))]
+    assert retention.expired(plan.expiry([*old, one("c", HOUR)], sets, noon)) == ["a"]
 
 
 def test_a_set_that_is_new_stays_though_its_servers_clock_was_behind(one, noon):
     found = [one("a", HOUR), one("b", HOUR * 2), one("new", HOUR * 48)]
-    planned = plan.expiry(found, Policy(keep_last=1), noon, 1, "new")
+    planned = plan.expiry(found, LAST, noon, "new")
     assert planned == {
         "a": ("keep", "keep_last"),
         "b": ("expire", "no rule keeps it"),

@@ -138,9 +138,9 @@ class Case:
     def call(self, sets=None, **given):
         s3 = settings.S3("b", "k", "canary", expire=given.pop("expire", False)) if self.store else None
         wanted = settings.Settings(
-            settings.Sets(self.dest, s3, **(sets or {})),
+            settings.Sets(self.dest, s3, **{"databases": ("mlflow",), **(sets or {})}),
             Login("db", password="canary"),
-            **{"databases": ("mlflow",), **given},
+            **given,
         )
         opener = {"opener": lambda _settings: self.store} if self.store else {}
         return run.Run(
@@ -420,6 +420,16 @@ def test_expired_removes_and_does_nothing_else(case):
     again = case.run(state="expired", sets=policy)
     assert (again["changed"], again["action"]) == (False, "none")
     assert case.made == []
+
+
+def test_sets_of_other_databases_are_left_alone(case):
+    for label, databases in (("a", ("mlflow",)), ("b", ("mlflow",)), ("x", ("other",)), ("y", ("other",))):
+        case.set(label, HOUR * (9 if label in "ax" else 8), databases=databases)
+    policy = {"policy": Policy(keep_last=1), "minimum_redundancy": 1}
+    assert case.run(label="new", sets=policy)["expired"] == ["a", "b"]
+    assert case.labels == ["new", "x", "y"]
+    assert case.run(state="expired", sets={**policy, "databases": ()})["expired"] == ["x"]
+    assert case.labels == ["new", "y"]
 
 
 def test_a_full_disk_for_the_outcome_does_not_hide_the_failure(case, monkeypatch):

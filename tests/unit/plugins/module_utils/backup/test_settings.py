@@ -20,7 +20,7 @@ def made(**given):
 
 def test_the_least():
     found = made(login_password="canary-login")
-    assert found.sets == settings.Sets(pathlib.Path("/sets"))
+    assert found.sets == settings.Sets(pathlib.Path("/sets"), databases=("mlflow",))
     assert (found.login.user, found.login.password, found.databases) == ("mlops_backup", "canary-login", ("mlflow",))
     assert (found.artifacts.mode, found.restore_login, found.stores) == ("none", None, [])
     assert found.secrets == ["canary-login"]
