@@ -119,8 +119,9 @@ options:
   s3:
     description:
       - A second place for the sets, in an S3 store.
-      - Where the store is away or full, the call fails, after the set was made in O(dest). The next call with
-        O(max_age) uploads it.
+      - Where the store is away or full, the call fails, after the set was made in O(dest). The next call that makes or
+        uploads a set also uploads what the store lacks of earlier ones of the same O(databases), unless O(retention)
+        would drop them from it.
     type: dict
     suboptions:
       bucket:
@@ -368,6 +369,13 @@ set:
       type: dict
 expired:
   description: The labels of sets that were removed because retention drops them, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+uploaded:
+  description:
+    - The labels of earlier sets that the store lacked, or had not whole, and that were uploaded as well, or in check
+      mode would be.
   returned: success
   type: list
   elements: str

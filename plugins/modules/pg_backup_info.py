@@ -190,6 +190,11 @@ sets:
       description: What is wrong with its files.
       type: list
       elements: str
+    orphan:
+      description:
+        - Whether it is what an upload has left in the store that did not end, of a set that is not in O(dest). It is no
+          reason to be unhealthy. C(state=absent) of M(mlops.stack.pg_backup) removes it, by a key that may delete.
+      type: bool
     expires_if:
       description: What makes it expire; null where nothing does.
       type: str

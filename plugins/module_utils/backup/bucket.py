@@ -104,7 +104,7 @@ class SetStore:
         except BackupError as error:
             return Found(label, where, None, [error.message], total)
         if manifest is None:
-            return Found(label, where, None, ["it has no manifest: its upload did not end"], total)
+            return Found(label, where, None, ["it has no manifest: its upload did not end"], total, unfinished=True)
         return Found(label, where, manifest, compare(manifest["files"], sizes), total)
 
     def sets(self):

@@ -19,13 +19,17 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import B
 
 @dataclasses.dataclass
 class Found:
-    """A set as it lies in the folder. It is complete when its manifest and all that it names are there."""
+    """A set as it lies in the folder. It is complete when its manifest and all that it names are there.
+
+    ``unfinished``: it lies in a store, and its upload did not end, or not yet.
+    """
 
     label: str
     path: pathlib.Path
     manifest: dict | None
     problems: list[str]
     bytes: int
+    unfinished: bool = False
 
     @property
     def complete(self) -> bool:

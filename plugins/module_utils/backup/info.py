@@ -56,14 +56,19 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
     except BackupError as error:
         here, orphans = [], []
         problems.append(error.message)
+    # Before the store is read and after it: a backup that ended meanwhile was uploading.
+    running = locks.is_held(dest / names.LOCK)
     there, unread = read_store(sets.s3, deep)
     if unread:
         problems.append(unread)
-    running = locks.is_held(dest / names.LOCK)
+    running = running or locks.is_held(dest / names.LOCK)
+    if running:
+        mine = {one.label for one in here}
+        there = [one for one in there if not (one.unfinished and one.label in mine)]
     progress, last = read_json(dest / names.PROGRESS), read_json(dest / names.LAST)
     here, there = ([one for one in found if _holds(one, sets.databases)] for found in (here, there))
     listed = merge(here, there, sets, now)
-    problems += judge(listed, sets, now, last, bool(unread), folder.since(dest))
+    problems += judge(listed, sets, now, last, running or bool(unread), folder.since(dest))
     if not running and orphans:
         problems.append(f"A backup was interrupted and left {orphans[0]} in {dest}; the next one removes it.")
     newest = newest_complete(listed)
@@ -109,6 +114,7 @@ def merge(here, there, sets, now) -> list[dict]:
             if one.manifest is not None and entry["created"] is None:
                 entry.update(_told(one.manifest))
             entry["complete"] = entry["complete"] or one.complete
+            entry["orphan"] = one.unfinished and entry["locations"] == ["s3"]
             verdict = verdicts[place].get(one.label)
             if verdict and verdict[0] == retention.EXPIRE:
                 entry["expires_if"] = "the next backup succeeds"
@@ -134,6 +140,7 @@ def _empty(label: str) -> dict:
         "encrypted": False,
         "artifacts": None,
         "problems": [],
+        "orphan": False,
         "expires_if": None,
         "kept_by": None,
     }
@@ -161,16 +168,21 @@ def due(sets, now, since: datetime.datetime | None) -> int:
     return min(sets.minimum_redundancy, int((now - since).total_seconds() // sets.max_age))
 
 
-def judge(listed, sets, now, last, unread: bool, since=None) -> list[str]:
+def damaged(listed: list[dict]) -> list[dict]:
+    """The damaged sets among the entries of merge(). What an upload left that did not end was never a set."""
+    return [one for one in listed if one["problems"] and not one["orphan"]]
+
+
+def judge(listed, sets, now, last, unsure: bool, since=None) -> list[str]:
     """Why the sets are not enough, one sentence each; none where they are.
 
-    ``unread``: the store was not read; ``since``: when backups were set up.
+    ``unsure``: the store was not read, or a set is on its way into it; ``since``: when backups were set up.
     """
-    found = [f"The set {one['label']} is damaged: {one['problems'][0]}." for one in listed if one["problems"]]
+    found = [f"The set {one['label']} is damaged: {one['problems'][0]}." for one in damaged(listed)]
     count = sum(one["complete"] for one in listed)
     wanted = due(sets, now, since)
     if count:
-        found += judge_newest(newest_complete(listed), sets, now, unread)
+        found += judge_newest(newest_complete(listed), sets, now, unsure)
         if count < wanted:
             found.append(f"Complete sets: {count}; minimum_redundancy wants {sets.minimum_redundancy}.")
     elif wanted > 0:
@@ -181,7 +193,7 @@ def judge(listed, sets, now, last, unread: bool, since=None) -> list[str]:
     return found
 
 
-def judge_newest(newest, sets, now, unread: bool) -> list[str]:
+def judge_newest(newest, sets, now, unsure: bool) -> list[str]:
     """Why the newest complete set is not enough."""
     found = []
     age = now - names.parse_time(newest["created"])
@@ -197,7 +209,7 @@ def judge_newest(newest, sets, now, unread: bool) -> list[str]:
         found.append(f"The set {newest['label']} has {newest['bytes']} bytes; min_size is {sets.min_size}.")
     if newest["verified"].get("level") == "none":
         found.append(f"The set {newest['label']} was never read back: verify is none.")
-    if sets.s3 is not None and not unread and "s3" not in newest["locations"]:
+    if sets.s3 is not None and not unsure and "s3" not in newest["locations"]:
         found.append(f"The newest set, {newest['label']}, is not in the store.")
     return found
 
@@ -207,7 +219,9 @@ def sentence(told: dict) -> str:
     count = sum(one["complete"] for one in told["sets"])
     newest = newest_complete(told["sets"])
     of = f", the newest, {newest['label']}, of {newest['created']}" if newest else ""
-    return f"Backups are {'healthy' if told['healthy'] else 'not healthy'}: {count} complete sets{of}."
+    orphans = [one["label"] for one in told["sets"] if one["orphan"]]
+    left = f" Uploads that did not end have left {', '.join(orphans)} in the store." if orphans else ""
+    return f"Backups are {'healthy' if told['healthy'] else 'not healthy'}: {count} complete sets{of}.{left}"
 
 
 def metrics(told: dict, now: float) -> str:
@@ -217,7 +231,7 @@ def metrics(told: dict, now: float) -> str:
     values = [
         ("healthy", "Whether the sets are enough, as pg_backup_info judges.", int(told["healthy"])),
         ("complete_sets", "Sets that are complete.", sum(one["complete"] for one in told["sets"])),
-        ("damaged_sets", "Sets that are damaged.", sum(bool(one["problems"]) for one in told["sets"])),
+        ("damaged_sets", "Sets that are damaged.", len(damaged(told["sets"]))),
         ("last_success", "Whether the last attempt succeeded.", int(bool(last.get("ok")))),
         ("checked_timestamp_seconds", "When this was written.", int(now)),
     ]

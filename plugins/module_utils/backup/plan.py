@@ -125,6 +125,19 @@ def expiry(found, sets, now, new: str | None = None) -> dict[str, tuple[str, str
     return planned
 
 
+def behind(here, there, sets, now, new: str) -> list:
+    """The sets of the folder that the store should have and has not, or not whole, the newest first.
+
+    ``here`` and ``there`` are the sets of both. What retention would drop again is left out, and so is ``new``.
+    """
+    whole = {one.label: one for one in there if one.complete}
+    lacking = {one.label: one for one in here if one.complete and one.label not in whole}
+    planned = expiry([*whole.values(), *lacking.values()], sets, now, new)
+    kept = {label for label, (verdict, _why) in planned.items() if verdict == retention.KEEP and label != new}
+    late = [one for label, one in lacking.items() if label in kept]
+    return sorted(late, key=lambda one: (one.created, one.label), reverse=True)
+
+
 def clocks(server: datetime.datetime, here: datetime.datetime, where: str) -> list[str]:
     """The warning of two clocks that differ: which sets expire and which is the newest goes by the server's."""
     apart = server - here

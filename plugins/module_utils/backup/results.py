@@ -52,6 +52,7 @@ def diff(before: list[str], made: str | None, gone: list[str]) -> dict:
 def sentence(result: dict) -> str:
     """What became of a call, in a line."""
     gone = f" Expired: {', '.join(result['expired'])}." if result["expired"] else ""
+    gone += f" Uploaded late: {', '.join(result['uploaded'])}." if result["uploaded"] else ""
     made = result.get("set")
     if result["action"] == plan.BACKUP:
         artifacts = made["artifacts"]

@@ -56,7 +56,10 @@ class Run:
         self.extras = extras or Extras()
         self.now = now
         self.before: list[str] = []
-        self.result = {"changed": False, "action": plan.NOTHING, "expired": [], "swept": [], "warnings": []}
+        # The sets of the store as they were when it was looked at.
+        self.there: list[folder.Found] = []
+        self.result = {"changed": False, "action": plan.NOTHING}
+        self.result.update({name: [] for name in ("expired", "uploaded", "swept", "warnings")})
 
     def __call__(self, check_mode: bool = False) -> dict:
         """Do what the options ask for: the result. BackupError where it cannot be."""
@@ -123,9 +126,10 @@ class Run:
             self.result["warnings"].append(f"Unfinished uploads of killed backups were not removed: {error.message}")
 
     def _predict(self, label, store) -> None:
-        """What would expire if a set were made now."""
+        """What would expire, and what would be uploaded late, if a set were made now."""
         gone = self._dropped(folder.list_sets(self.dest), label)
         self.result["expired"] = sorted({*gone, *self._expired_there(store, label)})
+        self.result["uploaded"] = [one.label for one in self._late(label)]
         self.result["diff"] = diff(self.before, label, gone)
 
     def _do(self, decision, store, server, identity, label, progress) -> None:
@@ -138,6 +142,7 @@ class Run:
         self._upload(store, made, progress)
         with progress.phase("expire"):
             self.result["expired"] = self._expire(store, False, made.label)
+        self._catch_up(store, made.label, progress)
         self.result["seconds"] = progress.seconds
         self.result["diff"] = diff(self.before, made.label, self.result["expired"])
 
@@ -233,7 +238,8 @@ class Run:
             bool(settings.encrypt_to),
         )
         here = folder.list_sets(self.dest)
-        there = None if self.sets.s3 is None else {one.label for one in store.sets() if one.complete}
+        self.there = store.sets()
+        there = None if self.sets.s3 is None else {one.label for one in self.there if one.complete}
         decision = plan.decide(wanted, here, there, self.now())
         self.result.update(
             changed=decision.action != plan.NOTHING,
@@ -269,12 +275,30 @@ class Run:
     def _upload(self, store, made, progress) -> None:
         if self.sets.s3 is None:
             return
-        with progress.phase("upload", manifest.total_bytes(made.manifest), "bytes"):
+        try:
+            self._send(store, made, progress)
+        except BackupError as error:
+            error.message += f" The set stays in {made.path}, and no set was removed."
+            raise
+
+    def _send(self, store, one, progress) -> None:
+        with progress.phase("upload", manifest.total_bytes(one.manifest), "bytes"):
+            store.upload(one.path, one.manifest, progress.report)
+
+    def _late(self, new) -> list:
+        """What the store should have had before this call, but for its own set."""
+        return plan.behind(folder.list_sets(self.dest), self.there, self.sets, self.now(), new) if self.sets.s3 else []
+
+    def _catch_up(self, store, new, progress) -> None:
+        """Upload what earlier calls did not, or not whole. The set of this call is safe: a failure is a warning."""
+        for one in self._late(new):
+            self.say(f"{one.label}: what the store lacks of it")
             try:
-                store.upload(made.path, made.manifest, progress.report)
+                self._send(store, one, progress)
             except BackupError as error:
-                error.message += f" The set stays in {made.path}, and no set was removed."
-                raise
+                self.result["warnings"].append(f"The earlier set {one.label} was not uploaded: {error.message}")
+                return
+            self.result["uploaded"].append(one.label)
 
     def _expire(self, store, check_mode: bool, new=None) -> list[str]:
         """Remove what retention drops, but for the set of this call: the labels. In the store only where it may."""

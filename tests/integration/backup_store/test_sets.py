@@ -13,7 +13,7 @@ import time
 import botocore.auth
 import faults
 import pytest
-from ansible_collections.mlops.stack.plugins.module_utils.backup import settings, uploads
+from ansible_collections.mlops.stack.plugins.module_utils.backup import info, names, settings, uploads
 from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import Login
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import Identity
@@ -33,6 +33,25 @@ def failure(call, *arguments):
         call(*arguments)
     assert "canary" not in caught.value.message
     return caught.value
+
+
+class Server:
+    """It is asked for nothing but what it is: the sets that are here will do."""
+
+    def __init__(self, _login):
+        pass
+
+    def identity(self, _allow_replica, _database):
+        return Identity(170006, "17.6", "7412", False)
+
+
+OF_SERVER = {"databases": [{"name": "mlflow"}], "postgres": {"system_identifier": "7412"}}
+
+
+def backup(place, dest, label):
+    """What a backup of this label does, whose set is here; ``place`` is the option s3."""
+    sets = settings.Sets(dest, settings.S3(**vars(place)), databases=("mlflow",))
+    return Run(settings.Settings(sets, Login("db"), label=label), server_class=Server)()
 
 
 def test_a_set_goes_and_comes_back(weed, make_bucket, set_store, make_set, tmp_path, tree):
@@ -132,6 +151,26 @@ def test_fault_20_an_upload_that_is_interrupted_leaves_nothing(weed, make_bucket
         set_store(weed, bucket).upload_set(folder, manifest, interrupt)
     assert unfinished(weed.client(), bucket) == []
     assert set_store(weed, bucket).look(manifest["label"]).manifest is None
+
+
+@pytest.mark.fault(20)
+def test_fault_20_the_next_backup_ends_an_upload_that_did_not(weed, make_bucket, options, set_store, make_set):
+    bucket = make_bucket()
+    store = set_store(weed, bucket)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    created = names.format_time(now)
+    folder, _manifest = make_set(LABEL, created=created, **OF_SERVER)
+    weed.client().put_object(Bucket=bucket, Key=f"backups/{LABEL}/globals.sql", Body=b"cut")
+    weed.client().put_object(Bucket=bucket, Key="backups/gone/globals.sql", Body=b"of a set that no host has")
+    _folder, new = make_set(created=created, **OF_SERVER)
+    place = options(weed, bucket, "backups")
+    result = backup(place, folder.parent, new["label"])
+    assert (result["action"], result["label"], result["uploaded"]) == ("upload", new["label"], [LABEL])
+    assert store.verify_set(LABEL) == store.verify_set(new["label"]) == []
+    sets = settings.Sets(folder.parent, settings.S3(**vars(place)), databases=("mlflow",))
+    told = info.gather(sets, now)
+    assert (told["healthy"], told["problems"]) == (True, [])
+    assert [one["label"] for one in told["sets"] if one["orphan"]] == ["gone"]
 
 
 @pytest.mark.fault(21)
@@ -306,28 +345,19 @@ def test_fault_28_an_object_that_was_deleted(weed, make_bucket, set_store, make_
 
 @pytest.mark.fault(28)
 def test_fault_28_the_next_backup_repairs_the_set(weed, make_bucket, options, set_store, make_set):
-    """The set of this label is here, whole; the server is asked for nothing but what it is."""
     bucket = make_bucket()
     store = set_store(weed, bucket)
-    folder, manifest = make_set(databases=[{"name": "mlflow"}], postgres={"system_identifier": "7412"})
+    folder, manifest = make_set(**OF_SERVER)
     store.upload_set(folder, manifest)
     label = manifest["label"]
     weed.client().delete_object(Bucket=bucket, Key=f"backups/{label}/globals.sql")
     assert not store.look(label).complete
 
-    class Server:
-        def __init__(self, _login):
-            pass
-
-        def identity(self, _allow_replica, _database):
-            return Identity(170006, "17.6", "7412", False)
-
-    s3 = settings.S3(**vars(options(weed, bucket, "backups")))
-    wanted = settings.Settings(settings.Sets(folder.parent, s3, databases=("mlflow",)), Login("db"), label=label)
-    result = Run(wanted, server_class=Server)()
+    place = options(weed, bucket, "backups")
+    result = backup(place, folder.parent, label)
     assert (result["action"], result["label"]) == ("upload", label)
     assert store.verify_set(label) == []
-    assert Run(wanted, server_class=Server)()["changed"] is False
+    assert backup(place, folder.parent, label)["changed"] is False
 
 
 @pytest.mark.slow

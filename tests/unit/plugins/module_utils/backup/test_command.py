@@ -41,7 +41,13 @@ class Case:
         self.config["on_failure"] = ["/bin/sh", "-c", f"cat > {folder}/hook"]
         self.config["metrics_file"] = str(folder / "backup.prom")
         self.told = GOOD
-        self.outcome = {"changed": True, "action": "none", "expired": [], "warnings": ["The clock is wrong."]}
+        self.outcome = {
+            "changed": True,
+            "action": "none",
+            "expired": [],
+            "uploaded": [],
+            "warnings": ["The clock is wrong."],
+        }
         self.runs = []
         self.out, self.err = io.StringIO(), io.StringIO()
 

@@ -49,6 +49,7 @@ def test_one_good_set_is_enough(tmp_path, make_set, noon, gather):
             "encrypted": False,
             "artifacts": None,
             "problems": [],
+            "orphan": False,
             "expires_if": None,
             "kept_by": "no retention is set",
         }
@@ -195,6 +196,31 @@ def test_sets_of_both_places_are_one_list(tmp_path, make_set, manifest_for, noon
     assert (sets["old"]["expires_if"], sets["old"]["kept_by"]) == ("the next backup succeeds", None)
     assert sets["both"]["kept_by"] == "keep_last"
     assert found["problems"] == ["The set torn is damaged: s3: it has no manifest."]
+
+
+def unfinished(label):
+    return Found(label, f"s3://b/{label}", None, ["it has no manifest: its upload did not end"], 4, unfinished=True)
+
+
+def test_an_upload_that_did_not_end_is_told_where_its_set_is_gone(tmp_path, make_set, manifest_for, noon, gather):
+    make_set(tmp_path, "one", noon - HOUR)
+    whole = Found("one", "s3://b/one", manifest_for("one", noon - HOUR), [], 4)
+    told = gather([whole, unfinished("gone")], s3=S3)
+    assert (told["healthy"], told["sets"][1]["label"], told["sets"][1]["orphan"]) == (True, "gone", True)
+    assert info.sentence(told).endswith(" Uploads that did not end have left gone in the store.")
+    assert "damaged_sets 0" in info.metrics(told, 1.0)
+
+
+def test_an_upload_of_a_set_that_is_here_has_to_end(tmp_path, make_set, noon, gather):
+    make_set(tmp_path, "one", noon - HOUR)
+    told = gather([unfinished("one")], s3=S3)
+    assert told["problems"] == ["The set one is damaged: s3: it has no manifest: its upload did not end."]
+    assert told["sets"][0]["orphan"] is False
+    # It is just being uploaded, or is next.
+    for there in ([unfinished("one")], []):
+        with locks.held(tmp_path, "x", "now", 0):
+            told = gather(there, s3=S3)
+        assert (told["problems"], told["sets"][0]["problems"]) == ([], [])
 
 
 def test_sets_of_other_databases_hide_nothing(tmp_path, make_set, manifest_for, noon, gather):

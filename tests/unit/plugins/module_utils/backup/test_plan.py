@@ -153,6 +153,32 @@ def test_a_set_that_is_new_stays_though_its_servers_clock_was_behind(one, noon):
 
 
 @pytest.mark.parametrize(
+    ("there", "changes", "late"),
+    [
+        ((), {}, ["b", "a"]),
+        (("a", "b"), {}, []),
+        (("b",), {}, ["a"]),
+        # It is there in part only.
+        (("a",), {"b": {"problems": ["x is missing"]}}, ["b"]),
+        # What the store has keeps what is older from staying.
+        (("c", "d", "b"), {}, []),
+    ],
+)
+def test_what_the_store_should_have(one, noon, there, changes, late):
+    hours = {"a": 6, "b": 5, "c": 4, "d": 3, "new": 1}
+    sets = dataclasses.replace(LAST, policy=Policy(keep_last=4), databases=("mlflow",))
+    here = [
+        one("a", HOUR * 6),
+        one("b", HOUR * 5),
+        one("new", HOUR),
+        one("torn", HOUR, ["x is missing"]),
+        one("other", HOUR, databases=("other",)),
+    ]
+    remote = [one(label, HOUR * hours[label], **changes.get(label, {})) for label in (*there, *changes)]
+    assert [found.label for found in plan.behind(here, remote, sets, noon, "new")] == late
+
+
+@pytest.mark.parametrize(
     ("minutes", "says"),
     [(0, None), (-5, None), (5, None), (-2880, "is 2880 minutes behind this host"), (6, "is 6 minutes ahead of")],
 )

@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup import results
 
 MADE = {"label": "one", "rows": 12, "bytes": 3 << 20, "artifacts": None}
-CALL = {"action": "none", "expired": [], "set": MADE, "seconds": {"dump": 1.0, "verify": 0.5}}
+CALL = {"action": "none", "expired": [], "uploaded": [], "set": MADE, "seconds": {"dump": 1.0, "verify": 0.5}}
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ CALL = {"action": "none", "expired": [], "set": MADE, "seconds": {"dump": 1.0, "
             {"action": "backup", "set": {**MADE, "artifacts": {"objects": 7}}, "expired": ["a"]},
             "Made the set one with 12 rows (3.0 MiB) and 7 artifacts in 1.5 seconds. Expired: a.",
         ),
-        ({"action": "upload"}, "Uploaded the set one."),
+        ({"action": "upload", "uploaded": ["a", "b"]}, "Uploaded the set one. Uploaded late: a, b."),
     ],
 )
 def test_in_a_line(changes, line):

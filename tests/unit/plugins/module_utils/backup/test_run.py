@@ -345,6 +345,36 @@ def test_a_failed_upload_keeps_the_set_here_and_expires_none(case):
     assert case.last["ok"] is False
 
 
+def test_what_the_store_lacks_of_earlier_sets_is_uploaded_after_the_new_one(case, noon):
+    case.store = Store()
+    case.store.kept = [Found("a", "s3://b/a", None, ["no manifest"], 4, unfinished=True)]
+    case.set("a", HOUR * 2)
+    case.set("b", HOUR)
+    case.set("c", HOUR * 3)
+    keep = {"policy": Policy(keep_last=3), "minimum_redundancy": 1}
+    checked = case.run(True, label="new", sets=keep)
+    assert (checked["uploaded"], checked["expired"]) == (["b", "a"], ["c"])
+    result = case.run(label="new", sets=keep)
+    assert (result["uploaded"], result["expired"], result["warnings"]) == (["b", "a"], ["c"], ["pg_dump: warning: x"])
+    assert [done[1] for done in case.store.done if done[0] == "upload"] == ["new", "b", "a"]
+    assert "b: what the store lacks of it" in case.lines
+    # A set that will do changes nothing.
+    assert case.run(sets={**keep, "max_age": 3600})["changed"] is False
+
+
+def test_an_earlier_set_that_cannot_be_uploaded_is_a_warning(case):
+    case.store = Store()
+    case.set("a", HOUR * 2)
+    case.set("b", HOUR)
+    upload = case.store.upload
+    full = BackupError("The store is full.", "upload")
+    case.store.upload = lambda path, *more: throw(full) if path.name == "b" else upload(path, *more)
+    result = case.run(label="new")
+    assert (result["label"], result["uploaded"]) == ("new", [])
+    assert result["warnings"][1:] == ["The earlier set b was not uploaded: The store is full."]
+    assert case.last["ok"] is True
+
+
 def test_a_store_that_is_away_fails_the_call_after_the_set_is_made_here(case):
     case.store = Store()
     case.set("a", HOUR)
