@@ -12,7 +12,8 @@ short_description: Tell which sets of mlops.stack.pg_backup there are, and wheth
 version_added: "0.1.0"
 description:
   - Lists the sets in a folder and in an S3 store, complete or not, and judges whether they are enough.
-  - What is damaged is told, and fails no call. What only reading all bytes can find is found with O(deep).
+  - What is damaged is told, a manifest too, and fails no call. What only reading all bytes can find is found with
+    O(deep).
   - While a backup runs, it tells how far that is.
 author:
   - The mlops.stack authors (@mlops-stack)

@@ -18,7 +18,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import B
 from ansible_collections.mlops.stack.plugins.module_utils.backup.hold import hold
 from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import utc_now
 from ansible_collections.mlops.stack.plugins.module_utils.backup.run import Run
-from ansible_collections.mlops.stack.plugins.module_utils.process.run import end_cleanly_on_signals
+from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted, end_cleanly_on_signals
 
 OK = 0
 FAILED = 1
@@ -60,8 +60,33 @@ def main(argv=None, runner=Run, gather=info.gather, out=None, err=None) -> int:
     except BackupError as error:
         say(error.message)
         return FAILED
-    if arguments.action == "info":
-        return tell(params, arguments, say, out, gather)
+    try:
+        if arguments.action == "info":
+            return tell(params, arguments, say, out, gather)
+        return work(params, arguments, say, out, runner, gather)
+    except Interrupted:
+        raise
+    except Exception as error:
+        message = f"'{arguments.action}' failed by an error in the program itself, {type(error).__name__}: report it."
+        mistake = BackupError(message, "program", safe_to_retry=False)
+        # What went wrong may be how the sets are looked at.
+        tell_failure(params, arguments, say, mistake, lambda *_arguments: info.UNKNOWN)
+        # The journal gets the traceback.
+        raise
+
+
+def tell_failure(params: dict, arguments, say, error: BackupError, gather) -> None:
+    """Tell a failure wherever it is waited for."""
+    say(error.message)
+    if error.stderr_tail:
+        say(error.stderr_tail)
+    if not arguments.check and arguments.action != "hold":
+        write_metrics(params, say, gather)
+        call_hook(params, last_of(params, error), say)
+
+
+def work(params: dict, arguments, say, out, runner, gather) -> int:
+    """Make a set, or expire some, or hold backups off: the exit status."""
     try:
         if arguments.action == "hold":
             hold(runner(settings.settings({**params, "state": "present"}), say), say)
@@ -70,12 +95,7 @@ def main(argv=None, runner=Run, gather=info.gather, out=None, err=None) -> int:
         state = "expired" if arguments.action == "expire" else "present"
         result = runner(settings.settings({**params, "state": state, "max_age": None}), say)(arguments.check)
     except BackupError as error:
-        say(error.message)
-        if error.stderr_tail:
-            say(error.stderr_tail)
-        if not arguments.check and arguments.action != "hold":
-            write_metrics(params, say, gather)
-            call_hook(params, last_of(params, error), say)
+        tell_failure(params, arguments, say, error, gather)
         return BUSY if error.phase == "lock" else FAILED
     for warning in result["warnings"]:
         say(warning)
@@ -131,10 +151,7 @@ def call_hook(params: dict, told: dict, say, call=subprocess.run) -> None:
 
 def last_of(params: dict, error: BackupError) -> dict:
     """What the hook is told: the last attempt where it was written down, else the error alone."""
-    try:
-        told = json.loads(pathlib.Path(params["dest"], names.LAST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        told = {}
+    told = info.read_json(pathlib.Path(params["dest"], names.LAST))
     if not told or told.get("ok"):
         told = {"label": None, "ok": False, "finished": names.format_time(utc_now())}
     return {**told, "error": error.result()}

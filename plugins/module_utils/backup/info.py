@@ -22,6 +22,8 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup import (
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 STORE_TIMEOUT = 120
+# What there is to tell where looking at the sets failed in a way that nobody thought of.
+UNKNOWN = {"healthy": False, "sets": [], "last": None}
 
 
 def open_store(s3, deep=False):
@@ -188,7 +190,8 @@ def judge(listed, sets, now, last, unsure: bool, since=None) -> list[str]:
     elif wanted > 0:
         found.append("There is no complete set.")
     if last and not last.get("ok"):
-        why = (last.get("error") or {}).get("msg", "its end was not written down")
+        error = last.get("error")
+        why = error["msg"] if isinstance(error, dict) and "msg" in error else "its end was not written down"
         found.append(f"The last backup, {last.get('label')}, failed: {why}")
     return found
 

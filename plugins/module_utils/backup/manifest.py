@@ -77,10 +77,25 @@ def validate(data, where) -> dict:
         names.parse_time(data["created"])
     except ValueError:
         raise damaged(where, "does not say when it was made") from None
-    for item in data["files"]:
-        if not _is_file(item):
-            raise damaged(where, "names a file that cannot be part of a set")
+    if not all(_is_file(item) for item in data["files"]):
+        raise damaged(where, "names a file that cannot be part of a set")
+    if not all(_is_database(entry) for entry in data["databases"]):
+        raise damaged(where, "does not tell its databases")
+    if not isinstance(data["postgres"].get("version_num", 0), int):
+        raise damaged(where, "does not tell its server's version")
+    if not isinstance(data.get("artifacts"), (dict, type(None))):
+        raise damaged(where, "does not tell its artifacts")
+    if data["verified"].get("level", "none") not in LEVELS:
+        raise damaged(where, "does not tell how it was verified")
     return data
+
+
+def _is_database(entry) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        return False
+    tables = entry.get("tables", {})
+    numbers = [entry.get("size_bytes", 0), *(tables.values() if isinstance(tables, dict) else [None])]
+    return all(isinstance(number, int) for number in numbers)
 
 
 def _is_file(item) -> bool:
@@ -88,6 +103,8 @@ def _is_file(item) -> bool:
         return False
     path = pathlib.PurePosixPath(item["path"])
     inside = not path.is_absolute() and ".." not in path.parts and path.parts != ()
+    # A null byte, or what is no character, is in no file's name, and asking for one is an error.
+    inside = inside and item["path"].isprintable()
     return inside and isinstance(item.get("sha256"), str) and len(item["sha256"]) == SHA256_DIGITS
 
 

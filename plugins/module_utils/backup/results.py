@@ -37,7 +37,7 @@ def summary(found: folder.Found) -> dict:
         "rows": manifest.rows(data),
         "verified": data["verified"],
         "encrypted": data["encrypted"],
-        "artifacts": data["artifacts"],
+        "artifacts": data.get("artifacts"),
     }
 
 

@@ -13,11 +13,17 @@ import sys
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup import command, manifest
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
 
 
 def throw(error):
     """Raise what a stand-in was told to fail with."""
     raise error
+
+
+def answer(given):
+    """What a stand-in gives, or fails with."""
+    return throw(given) if isinstance(given, Exception) else given
 
 
 GOOD = {"healthy": True, "problems": [], "latest": "one", "sets": [], "last": None}
@@ -56,9 +62,7 @@ class Case:
 
         def run(check):
             self.runs.append((settings, check))
-            if isinstance(self.outcome, BackupError):
-                throw(self.outcome)
-            return self.outcome
+            return answer(self.outcome)
 
         return run
 
@@ -66,7 +70,7 @@ class Case:
         path = self.folder / "backup.json"
         path.write_text(json.dumps(self.config))
         return command.main(
-            [*argv, "--config", str(path)], self.runner, lambda _sets, _now: self.told, self.out, self.err
+            [*argv, "--config", str(path)], self.runner, lambda _sets, _now: answer(self.told), self.out, self.err
         )
 
     @property
@@ -159,6 +163,31 @@ def test_info_fails_where_it_is_not_enough(case):
     assert case.err.getvalue() == "It is old.\nIt is small.\n"
     assert case.hook["error"]["msg"] == "It is old. It is small."
     assert "healthy 0" in (case.folder / "backup.prom").read_text()
+
+
+@pytest.mark.parametrize("action", ["run", "expire", "info"])
+def test_an_error_of_the_program_is_seen_everywhere(case, action):
+    case.told = case.outcome = KeyError("canary")
+    with pytest.raises(KeyError):
+        case.start(action)
+    said = f"'{action}' failed by an error in the program itself, KeyError: report it."
+    assert case.err.getvalue().splitlines()[-1] == said
+    assert (case.hook["ok"], case.hook["error"]["msg"]) == (False, said)
+    assert "healthy 0" in (case.folder / "backup.prom").read_text()
+
+
+def test_an_error_of_the_program_in_check_mode_is_told_only(case):
+    case.outcome = KeyError("x")
+    with pytest.raises(KeyError):
+        case.start("run", "--check")
+    assert (case.hook, (case.folder / "backup.prom").exists()) == (None, False)
+
+
+def test_being_asked_to_end_is_no_failure(case):
+    case.told = Interrupted("interrupted by SIGTERM")
+    with pytest.raises(Interrupted):
+        case.start("info")
+    assert case.hook is None
 
 
 def test_info_in_check_mode_calls_no_hook(case):

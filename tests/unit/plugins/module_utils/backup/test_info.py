@@ -137,6 +137,14 @@ def test_damage_is_told_and_never_the_latest(tmp_path, make_set, noon, gather):
     assert told["sets"][-1]["created"] is None
 
 
+def test_a_manifest_that_lost_its_sense_is_told(tmp_path, make_set, noon, gather):
+    make_set(tmp_path, "good", noon - HOUR)
+    make_set(tmp_path, "bad", noon, databases=(), verified={"level": "?"})
+    told = gather()
+    assert told["latest"] == "good"
+    assert "bad/manifest.json does not tell how it was verified: the set is damaged" in told["problems"][0]
+
+
 def test_a_flipped_byte_is_found_by_reading(tmp_path, make_set, gather):
     path = make_set(tmp_path, "one")
     (path / "databases/mlflow/toc.dat").write_bytes(b"dunp")
@@ -165,6 +173,7 @@ def test_a_running_backup_is_shown_and_its_partial_is_no_orphan(tmp_path, make_s
     [
         ({"label": "two", "ok": False, "error": {"msg": "No space."}}, "No space."),
         ({"label": "two", "ok": False}, "its end was not written down"),
+        ({"label": "two", "ok": False, "error": "x"}, "its end was not written down"),
     ],
 )
 def test_a_failed_attempt_is_told(tmp_path, make_set, gather, last, why):

@@ -57,6 +57,17 @@ def test_rows_are_those_of_all_tables():
         ({"files": [{"path": "", "size": 1, "sha256": SHA}]}, "names a file that cannot"),
         ({"files": [{"path": "a", "size": 1, "sha256": "12"}]}, "names a file that cannot"),
         ({"files": [{"path": "a", "size": 1, "sha256": None}]}, "names a file that cannot"),
+        ({"files": [{"path": "a\0", "size": 1, "sha256": SHA}]}, "names a file that cannot"),
+        ({"files": [{"path": "\ud800", "size": 1, "sha256": SHA}]}, "names a file that cannot"),
+        ({"databases": ["mlflow"]}, "does not tell its databases"),
+        ({"databases": [{"size_bytes": 1}]}, "does not tell its databases"),
+        ({"databases": [{"name": "a", "size_bytes": None}]}, "does not tell its databases"),
+        ({"databases": [{"name": "a", "tables": ["runs"]}]}, "does not tell its databases"),
+        ({"databases": [{"name": "a", "tables": {"runs": "3"}}]}, "does not tell its databases"),
+        ({"postgres": {"version_num": "17"}}, "does not tell its server's version"),
+        ({"artifacts": []}, "does not tell its artifacts"),
+        ({"verified": {"level": "well"}}, "does not tell how it was verified"),
+        ({"verified": {"level": ["read"]}}, "does not tell how it was verified"),
     ],
 )
 def test_what_is_no_manifest(manifest_for, changes, message):
