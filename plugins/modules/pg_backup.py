@@ -33,6 +33,9 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
+    details:
+      - What would fail before anything is written, such as for a missing database or too little space, fails in check
+        mode as well.
   diff_mode:
     support: full
   idempotent:

@@ -36,6 +36,7 @@ def tools():
 class Making:
     """Writes one set into ``partial``, all but its manifest, which the call gives.
 
+    Making one, and check(), tell what cannot be before anything is written; for that alone no ``progress`` is needed.
     ``extras`` makes what may be missing (artifacts, encryption, a rehearsal): see extras.py.
     """
 
@@ -60,8 +61,7 @@ class Making:
         """The manifest of the written set. ``earlier`` are the sets that are there."""
         settings = self.settings
         with self.progress.phase("check"):
-            self._check(earlier)
-            self.extras.check(settings)
+            self.check(earlier)
         self.partial.mkdir(mode=0o700)
         (self.partial / names.DATABASES).mkdir(mode=0o700)
         with dump.passfile(settings.login.password) as passfile, Together(WORKERS, self._tick) as together:
@@ -81,8 +81,8 @@ class Making:
         data["finished"] = names.format_time(self.now())
         return data
 
-    def _check(self, earlier) -> None:
-        """That the databases are there, and that there is room for them."""
+    def check(self, earlier) -> None:
+        """That the databases are there, that there is room for them, and that what belongs to them can be had."""
         settings = self.settings
         there = self.server.databases(settings.databases[0])
         missing = [name for name in settings.databases if name not in there]
@@ -94,9 +94,12 @@ class Making:
             )
         sizes = {name: self.server.size(name) for name in settings.databases}
         needed = plan.needed_bytes(sizes, earlier, settings.free_space_factor)
-        space = os.statvfs(self.partial.parent)
+        dest = self.partial.parent
+        # In check mode the folder may still have to be made.
+        space = os.statvfs(next(path for path in (dest, *dest.parents) if path.exists()))
         free = space.f_bavail * space.f_frsize
-        plan.check_space(needed, free, len(settings.databases), space.f_favail, self.partial.parent)
+        plan.check_space(needed, free, len(settings.databases), space.f_favail, dest)
+        self.extras.check(settings)
 
     def _database(self, name: str, together: Together, environment: dict) -> dict:
         """Dump one database, read back what was written, and say what the manifest says of it."""

@@ -103,8 +103,11 @@ class Run:
     def present(self, check_mode: bool) -> None:
         """Make a set, where none that is there will do."""
         if check_mode:
-            store = self.opener(self.settings)
-            decision = self._plan(self._identity(self._server()), store)
+            store, server = self.opener(self.settings), self._server()
+            identity = self._identity(server)
+            decision = self._plan(identity, store)
+            if decision.action == plan.BACKUP:
+                self._maker(server, identity, decision.label or "new", None).check(folder.list_sets(self.dest))
             if decision.action != plan.NOTHING:
                 self._predict(decision.label or names.new_label(self.now(), "new"), store)
             return
@@ -148,14 +151,7 @@ class Run:
 
     def absent(self, check_mode: bool) -> None:
         """Remove one set, here and in the store."""
-        with contextlib.ExitStack() as stack:
-            if check_mode:
-                store = self.opener(self.settings)
-            elif self.dest.exists():
-                stack.enter_context(self._locked())
-                store = stack.enter_context(self._leased())
-            else:
-                store = stack.enter_context(self._leased())
+        with self._removing(check_mode) as store:
             label = self.settings.label
             here = any(one.label == label for one in folder.list_sets(self.dest))
             there = any(one.label == label for one in store.sets())
@@ -168,11 +164,8 @@ class Run:
 
     def expire_only(self, check_mode: bool) -> None:
         """Remove what retention drops, and nothing else."""
-        if check_mode or not self.dest.exists():
-            gone = self._expire(self.opener(self.settings), True)
-        else:
-            with self._locked(), self._leased() as store:
-                gone = self._expire(store, False)
+        with self._removing(check_mode) as store:
+            gone = self._expire(store, check_mode)
         self.result["expired"] = gone
         if gone:
             self.result.update(changed=True, action="expire", diff=diff(self.before, None, gone))
@@ -192,6 +185,18 @@ class Run:
         who = f"{socket.gethostname()}, {what or 'state=' + self.settings.state}"
         with locks.held(self.dest, who, names.format_time(self.now()), self.settings.lock_timeout):
             yield
+
+    @contextlib.contextmanager
+    def _removing(self, check_mode: bool):
+        """The store, while sets are removed from it and, where there is one, from the folder.
+
+        In check mode nobody else is held off.
+        """
+        if check_mode:
+            yield self.opener(self.settings)
+            return
+        with self._locked() if self.dest.exists() else contextlib.nullcontext(), self._leased() as store:
+            yield store
 
     @contextlib.contextmanager
     def _leased(self, needed: bool = True):
@@ -252,10 +257,15 @@ class Run:
             self.result["set"] = summary(kept)
         return decision
 
+    def _maker(self, server, identity, label, progress):
+        """What makes the set, in a partial folder."""
+        partial = self.dest / names.partial(label)
+        return self.maker(self.settings, server, identity, label, partial, progress, self.now, self.extras)
+
     def _make(self, server, identity, store, label, progress):
         """Write a set into a partial folder, and give it its name when it is whole."""
+        maker = self._maker(server, identity, label, progress)
         partial = self.dest / names.partial(label)
-        maker = self.maker(self.settings, server, identity, label, partial, progress, self.now, self.extras)
         try:
             data = maker(folder.list_sets(self.dest))
             store.check()
@@ -309,7 +319,8 @@ class Run:
                 folder.remove(self.dest, label)
             for label in there:
                 store.remove(label)
-            if here or there:
+            # Where the folder is gone, its disk may only be away, with sets that need their artifacts.
+            if (here or there) and self.dest.exists():
                 self._collect(store)
         return sorted({*here, *there})
 

@@ -251,9 +251,11 @@ def test_a_pg_dump_that_is_older_than_the_server(host, first):
     host.shell(f"mount --bind {OLDER}/usr/lib/postgresql/15/bin {programs}")
     try:
         ended = host.run()
+        checked = host.node.module("pg_backup", host.options(), check=True)
     finally:
         host.shell(f"umount {programs}")
     assert ended.status == 1
+    assert checked["msg"] in ended.err
     major = int(host.sql("SHOW server_version_num")) // 10000
     wanted = f"The server is PostgreSQL {major} and pg_dump 15 is too old for it: install the package"
     assert f"{wanted} postgresql-client-{major}." in ended.err
@@ -263,6 +265,8 @@ def test_a_pg_dump_that_is_older_than_the_server(host, first):
 def test_a_database_that_is_not_there(host, first):
     assert "it has no database nothing; create it first" in host.run(databases=["nothing"]).err
     assert "has no database nothing; it has a/b, big" in host.run(databases=["mlflow", "nothing"]).err
+    checked = host.node.module("pg_backup", host.options(databases=["mlflow", "nothing"]), check=True)
+    assert "has no database nothing; it has a/b, big" in checked["msg"]
 
 
 def test_a_right_that_is_missing(host, first):

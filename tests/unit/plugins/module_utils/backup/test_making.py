@@ -143,7 +143,10 @@ class Case:
         self.settings = dataclasses.replace(self.settings, **changes)
 
     def make(self, earlier=()):
-        progress = Progress(self.dest, "one", manifest.write_json, self.lines.append, now=lambda: self.noon)
+        self.prepare(Progress(self.dest, "one", manifest.write_json, self.lines.append, now=lambda: self.noon))
+        return self.maker(list(earlier))
+
+    def prepare(self, progress=None):
         self.maker = making.Making(
             self.settings,
             self.server,
@@ -155,7 +158,6 @@ class Case:
             self.extras,
             lambda: [Tool(str(self.bin), 17, "17.6")],
         )
-        return self.maker(list(earlier))
 
 
 def test_a_set_has_all_databases_the_roles_and_a_true_manifest(case):
@@ -242,6 +244,24 @@ def test_a_database_that_is_not_there(case):
     with pytest.raises(BackupError, match="has no database other; it has auth, mlflow, postgres"):
         case.make()
     assert not case.partial.exists()
+
+
+def test_what_cannot_be_is_told_without_making_anything(case):
+    case.dest.rmdir()
+    case.prepare()
+    case.maker.check([])
+    assert case.extras.called == ["check"]
+    case.server.bytes = 10**18
+    with pytest.raises(BackupError, match=f"{case.dest} has .* MiB free and the backup may need"):
+        case.maker.check([])
+    case.set(sets=case.sets(("mlflow", "other")))
+    case.prepare()
+    with pytest.raises(BackupError, match="has no database other"):
+        case.maker.check([])
+    case.set(compress="brotli")
+    with pytest.raises(BackupError, match="compress is 'brotli'"):
+        case.prepare()
+    assert not case.dest.exists()
 
 
 def test_a_disk_that_is_too_small(case):

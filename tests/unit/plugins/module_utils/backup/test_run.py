@@ -104,6 +104,8 @@ class Case:
         self.store = None
         self.extras = Extras()
         self.made = []
+        self.checked = []
+        self.refusal = None
         self.error = None
         self.taken = noon
         self.server = type("OneServer", (Server,), {})
@@ -114,6 +116,12 @@ class Case:
 
         class Maker:
             warnings = ["pg_dump: warning: x"]
+
+            def check(self, earlier):
+                assert progress is None
+                case.checked.append((label, [one.label for one in earlier]))
+                if case.refusal:
+                    throw(case.refusal)
 
             def __call__(self, earlier):
                 case.made.append((label, [one.label for one in earlier]))
@@ -202,6 +210,17 @@ def test_check_mode_tells_the_plan_and_touches_nothing(case):
     assert case.run(True, sets={"max_age": 36000})["changed"] is False
     assert sorted(os.listdir(case.dest)) == before
     assert case.made == []
+
+
+def test_check_mode_tells_what_would_fail_before_anything_is_written(case):
+    case.set("a", HOUR)
+    case.refusal = BackupError("The server is PostgreSQL 17 and pg_dump 16 is too old for it.", "check")
+    with pytest.raises(BackupError, match="is too old for it"):
+        case.run(True)
+    assert case.checked == [("new", ["a"])]
+    # A set that will do needs nothing of that.
+    assert case.run(True, sets={"max_age": 36000})["changed"] is False
+    assert sorted(os.listdir(case.dest)) == ["a"]
 
 
 def test_what_was_left_is_swept_and_the_old_expires(case):
@@ -460,6 +479,20 @@ def test_sets_of_other_databases_are_left_alone(case):
     assert case.labels == ["new", "x", "y"]
     assert case.run(state="expired", sets={**policy, "databases": ()})["expired"] == ["x"]
     assert case.labels == ["new", "y"]
+
+
+def test_expired_where_there_is_no_folder(case, noon, manifest_for):
+    case.store = Store()
+    case.store.kept = [remote("x", noon, manifest_for, HOUR * 9), remote("y", noon, manifest_for, HOUR * 8)]
+    policy = {"policy": Policy(keep_last=1), "minimum_redundancy": 1}
+    assert case.run(True, state="expired", expire=True, sets=policy)["expired"] == ["x"]
+    assert case.store.done == []
+    assert case.run(state="expired", expire=True, sets=policy)["expired"] == ["x"]
+    assert [one.label for one in case.store.kept] == ["y"]
+    assert case.run(state="expired", expire=True, sets=policy)["changed"] is False
+    # The sets of a folder that is away may need their artifacts.
+    assert case.extras.collected == []
+    assert not case.dest.exists()
 
 
 def test_a_full_disk_for_the_outcome_does_not_hide_the_failure(case, monkeypatch):
