@@ -182,7 +182,9 @@ options:
           - Whether artifacts that are missing in the live store are brought back from the copies. Each one's hash is
             compared afterwards.
           - An object of the live store that differs from the set's is left alone and told in RV(different_artifacts).
-            With O(force) it is put aside, into C(kept/SET) beside the copies, and the set's takes its place.
+            With O(force) it is put aside, into C(kept/SET) beside the copies, or C(kept/SET_2) where that is there,
+            and the set's takes its place, once its copy was read and is whole. Where bringing them back fails all the
+            same, what was put aside is put back.
           - Without it, they are brought back with O(mode=swap) and not with O(mode=scratch).
         type: bool
   stop_units:

@@ -132,6 +132,21 @@ def test_artifacts_that_are_nowhere_keep_the_live_databases(stack):
     stack.shell(f"mv /srv/plot {ARTIFACTS}/1/run/plot")
 
 
+def test_a_damaged_copy_takes_no_live_artifacts_place(stack):
+    stack.backup("a", artifacts={"mode": "copy", "source": {"path": ARTIFACTS}})
+    before = stack.state()
+    stack.shell(f"echo later-model > {ARTIFACTS}/1/run/model; echo MODEL > {SETS}/artifacts/current/1/run/model")
+    refused = stack.restore("a", mode="swap", artifacts=LIVE, force=True)
+    assert (refused["phase"], refused["safe_to_retry"]) == ("artifacts", False)
+    assert "1 artifacts were not put in the place of live ones, among them 1/run/model" in refused["msg"]
+    assert stack.shell(f"cat {ARTIFACTS}/1/run/model") == "later-model"
+    assert stack.state() == before
+    stack.shell(f"echo model > {SETS}/artifacts/current/1/run/model")
+    made = stack.restore("a", mode="swap", artifacts=LIVE, force=True)
+    assert (made["changed"], made["restored_artifacts"]) == (True, ["1/run/model"])
+    assert stack.shell(f"cat {ARTIFACTS}/1/run/model {SETS}/artifacts/kept/a/1/run/model") == "model\nlater-model"
+
+
 def test_an_encrypted_set(stack):
     stack.shell("rm -f /srv/identity; age-keygen -o /srv/identity 2>/dev/null")
     recipient = stack.shell("age-keygen -y /srv/identity")

@@ -63,3 +63,13 @@ def group(copies, entries, number):
         else:
             found.setdefault(folder, []).append(entry)
     return found, missing
+
+
+def unlike(read, hashes):
+    """The paths of entries whose objects were read and are not what their hashes say; one without a hash is unknown.
+
+    ``read``: (entry, the name that it was read by); ``hashes``: what Mover.hashes() told of these names.
+    """
+    return sorted(
+        entry.path for entry, name in read if hashes.get(name, (None, None))[1] != (entry.sha256 or "unknown")
+    )

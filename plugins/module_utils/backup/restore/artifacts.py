@@ -10,7 +10,9 @@ import dataclasses
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import find
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Entry, is_md5
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Gone
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import plan
 
 # Where a live object goes that an older one takes the place of; beside the copies, under the set's label.
 KEPT = "kept"
@@ -89,16 +91,58 @@ class Artifacts:
 
     def _read(self, found):
         known = [entry for entry in found.same if entry.sha256]
-        hashes = self.mover.hashes(self.live, [entry.path for entry in known])
-        wrong = {entry.path for entry in known if hashes.get(entry.path, (None, None))[1] != entry.sha256}
+        wrong = set(self._unlike(self.live, [(entry, entry.path) for entry in known]))
         found.other += [entry for entry in found.same if entry.path in wrong]
         found.same = [entry for entry in found.same if entry.path not in wrong]
 
+    def _unlike(self, place, read):
+        return find.unlike(read, self.mover.hashes(place, [name for _entry, name in read]))
+
     def restore(self) -> list[str]:
-        """Bring back what check() found among the copies: the paths. BackupError where a hash is not the set's."""
-        if self.in_the_way:
-            pairs = [(entry.path, entry.path) for entry in self.in_the_way]
-            self.mover.transfer(self.live, self.copies.below(KEPT).below(self.label), pairs)
+        """Bring back what check() found among the copies: the paths. BackupError where a hash is not the set's.
+
+        Whatever goes wrong, each object that the live store had is there afterwards, or it is told where it lies.
+        """
+        if not self.in_the_way:
+            return self._bring_back()
+        self._prove()
+        # What an earlier restore of this set put aside stays.
+        kept = self.copies.below(KEPT).below(plan.free_name(self.label, self.copies.names(KEPT)))
+        pairs = [(entry.path, entry.path) for entry in self.in_the_way]
+        gone = self.mover.transfer(self.live, kept, pairs)
+        self.in_the_way = [entry for entry in self.in_the_way if entry.path not in gone]
+        # On disk before anything takes their places.
+        self.copies.settle()
+        try:
+            return self._bring_back()
+        except BackupError as error:
+            error.message += self._put_back(kept)
+            raise
+        except BaseException:
+            self._put_back(kept)
+            raise
+
+    @property
+    def _over(self):
+        return {entry.path for entry in self.in_the_way}
+
+    def _prove(self):
+        """Read the copies that are to go over live objects: what they replace is touched only when they are whole."""
+        over, wrong = self._over, []
+        for folder, entries in sorted(self.groups.items()):
+            read = [(entry, entry.name) for entry in entries if entry.path in over]
+            wrong += self._unlike(self.copies.below(folder), read)
+        if wrong:
+            raise self._damaged(f"{len(wrong)} artifacts were not put in the place of live ones", wrong)
+
+    def _damaged(self, what, wrong):
+        return BackupError(
+            f"{what}, among them {wrong[0]}: their copies at {self.copies.where} are damaged.",
+            "artifacts",
+            safe_to_retry=False,
+        )
+
+    def _bring_back(self):
         for folder, entries in sorted(self.groups.items()):
             gone = self.mover.transfer(
                 self.copies.below(folder), self.live, [(entry.name, entry.path) for entry in entries]
@@ -110,18 +154,25 @@ class Artifacts:
                 )
         self.live.settle()
         restored = [entry for entries in self.groups.values() for entry in entries]
-        hashes = self.mover.hashes(self.live, [entry.path for entry in restored])
-        wrong = sorted(
-            entry.path for entry in restored if hashes.get(entry.path, (None, None))[1] != (entry.sha256 or "unknown")
-        )
+        wrong = self._unlike(self.live, [(entry, entry.path) for entry in restored])
         if wrong:
-            for path in wrong:
+            for path in set(wrong) - self._over:
                 with contextlib.suppress(BackupError, OSError):
                     self.live.delete(path)
-            raise BackupError(
-                f"{len(wrong)} restored artifacts were not what the set names and were removed again, among them"
-                f" {wrong[0]}: their copies at {self.copies.where} are damaged.",
-                "artifacts",
-                safe_to_retry=False,
+            raise self._damaged(
+                f"{len(wrong)} restored artifacts were not what the set names and were removed again", wrong
             )
         return sorted(entry.path for entry in restored)
+
+    def _put_back(self, kept):
+        """Give the live store what was in the way, one by one: how that went, as a sentence."""
+        try:
+            for entry in self.in_the_way:
+                self.live.write(entry.path, kept.read(entry.path))
+            self.live.settle()
+        except (BackupError, OSError, Gone) as error:
+            return f" What they replaced lies at {kept.where} and could not all be put back: {error}"
+        for entry in self.in_the_way:
+            with contextlib.suppress(BackupError, OSError):
+                kept.delete(entry.path)
+        return " The live objects that they had replaced were put back."

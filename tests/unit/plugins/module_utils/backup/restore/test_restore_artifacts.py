@@ -12,6 +12,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folde
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import artifacts
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.artifacts import Artifacts
+from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
 
 MD5, OTHER = "a" * 32, "b" * 32
 
@@ -37,19 +38,22 @@ def entry(path, text, sha256=True):
 
 
 class Mover:
-    """Moves files between folders, and spoils those that it is told to."""
+    """Moves files between folders; ``spoil`` and ``gone`` name files by their folder, such as ``live/a``."""
 
-    def __init__(self, spoil=(), gone=()):
+    def __init__(self, spoil=(), gone=(), error=None):
         self.spoil = spoil
         self.gone = gone
+        self.error = error
 
     def transfer(self, source, target, pairs):
         for name, new in pairs:
-            if name not in self.gone:
+            if f"{source.root.name}/{name}" not in self.gone:
                 text = (source.root / name).read_text()
                 (target.root / new).parent.mkdir(parents=True, exist_ok=True)
-                (target.root / new).write_text("X" * len(text) if new in self.spoil else text)
-        return [name for name, _new in pairs if name in self.gone]
+                (target.root / new).write_text("X" * len(text) if f"{target.root.name}/{new}" in self.spoil else text)
+        if self.error and target.root.name == "live":
+            raise self.error
+        return [name for name, _new in pairs if f"{source.root.name}/{name}" in self.gone]
 
     def hashes(self, place, names):
         found = {name: place.digests(name) for name in names}
@@ -119,6 +123,11 @@ def test_with_force_it_is_put_aside(places):
     assert (live.root / "a").read_text() == "set"
     assert (live.root / "b").read_text() == "here"
     assert (copies.root / "kept/L/a").read_text() == "live"
+    (live.root / "a").write_text("later")
+    again = make([entry("a", "set")], live, copies, force=True)
+    again.check()
+    assert again.restore() == ["a"]
+    assert [(copies.root / f"kept/{name}/a").read_text() for name in ("L", "L_2")] == ["live", "later"]
 
 
 def test_hashes_tell_what_sizes_do_not(places):
@@ -131,7 +140,7 @@ def test_hashes_tell_what_sizes_do_not(places):
 
 def test_a_damaged_copy_is_not_left_in_the_live_store(places):
     live, copies = places({}, {"current/a": "1", "current/b": "2"})
-    one = make([entry("a", "1"), entry("b", "2")], live, copies, Mover(spoil=["b"]))
+    one = make([entry("a", "1"), entry("b", "2")], live, copies, Mover(spoil=["live/b"]))
     assert one.check() == []
     with pytest.raises(BackupError, match="1 restored artifacts were not what the set names .* among them b") as caught:
         one.restore()
@@ -139,9 +148,79 @@ def test_a_damaged_copy_is_not_left_in_the_live_store(places):
     assert sorted(path.name for path in live.root.iterdir()) == ["a"]
 
 
+def forced(places, mover):
+    """Live objects of which the set has older ones, and one that is not there: (what restores them, the live place)."""
+    live, copies = places({"a": "live", "b": "here"}, {"current/a": "set", "replaced/3-x/b": "was", "current/c": "new"})
+    one = make([entry("a", "set"), entry("b", "was"), entry("c", "new")], live, copies, mover, force=True)
+    assert (one.check(), one.other) == ([], ["a", "b"])
+    return one, live
+
+
+def contents(place):
+    return {path.name: path.read_text() for path in place.root.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("damaged", ["current/a", "replaced/3-x/b"])
+def test_a_damaged_copy_takes_no_live_objects_place(places, damaged):
+    one, live = forced(places, Mover())
+    (one.copies.root / damaged).write_text("XXX")
+    why = f"1 artifacts were not put in .* among them {damaged[-1]}: .* damaged"
+    with pytest.raises(BackupError, match=why) as caught:
+        one.restore()
+    assert (caught.value.phase, caught.value.safe_to_retry) == ("artifacts", False)
+    assert contents(live) == {"a": "live", "b": "here"}
+    assert not (one.copies.root / "kept").exists()
+
+
+def test_a_copy_of_which_no_hash_is_known_takes_no_live_objects_place(places):
+    live, copies = places({"a": "live"}, {"current/a": "set"})
+    one = make([entry("a", "set", sha256=False)], live, copies, force=True)
+    one.check()
+    with pytest.raises(BackupError, match="1 artifacts were not put"):
+        one.restore()
+    assert contents(live) == {"a": "live"}
+
+
+@pytest.mark.parametrize("spoilt", ["a", "c"])
+def test_what_is_spoilt_on_its_way_leaves_the_live_objects(places, spoilt):
+    one, live = forced(places, Mover(spoil=[f"live/{spoilt}"]))
+    with pytest.raises(BackupError, match=f"among them {spoilt}: .* that they had replaced were put back"):
+        one.restore()
+    assert contents(live) == {"a": "live", "b": "here", **({"c": "new"} if spoilt == "a" else {})}
+    assert contents(one.copies.below("kept/L")) == {}
+
+
+@pytest.mark.parametrize("error", [BackupError("The store is away.", "artifacts"), Interrupted("by SIGTERM")])
+def test_a_restore_that_breaks_off_leaves_the_live_objects(places, error):
+    one, live = forced(places, Mover(error=error))
+    with pytest.raises(type(error)) as caught:
+        one.restore()
+    assert contents(live)["a"] == "live"
+    assert ("were put back" in str(caught.value)) is isinstance(error, BackupError)
+
+
+def test_what_cannot_be_put_back_is_told(places):
+    one, live = forced(places, Mover(spoil=["live/b"]))
+
+    def full(_name, _chunks):
+        raise BackupError("The store is full.", "artifacts")
+
+    live.write = full
+    with pytest.raises(BackupError, match="lies at .*/kept/L and could not all be put back: The store is full"):
+        one.restore()
+    assert (one.copies.root / "kept/L/b").read_text() == "here"
+
+
+def test_a_live_object_that_goes_away_meanwhile_is_not_put_back(places):
+    one, live = forced(places, Mover(gone=["live/a"], spoil=["live/a"]))
+    with pytest.raises(BackupError, match="were put back"):
+        one.restore()
+    assert contents(live) == {"b": "here", "c": "new"}
+
+
 def test_a_copy_that_goes_away_meanwhile(places):
     live, copies = places({}, {"current/a": "1"})
-    one = make([entry("a", "1")], live, copies, Mover(gone=["a"]))
+    one = make([entry("a", "1")], live, copies, Mover(gone=["current/a"]))
     one.check()
     with pytest.raises(BackupError, match="1 copies of artifacts went away .* among them a"):
         one.restore()
