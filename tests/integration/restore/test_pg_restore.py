@@ -99,6 +99,25 @@ def test_into_a_server_without_the_databases(stack):
     assert {name: text.replace("|-1|", "|50|") for name, text in after.items()} == before
 
 
+def test_a_database_of_somebody_is_no_leftover(stack):
+    stack.backup("a")
+    for name in ("table", "function", "schema", "closed", "b"):
+        stack.sql(f"CREATE DATABASE mlflow__new_{name} OWNER mlflow")
+    stack.sql("CREATE TABLE mine (id int)", "mlflow__new_table")
+    stack.sql("CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'", "mlflow__new_function")
+    stack.sql("CREATE SCHEMA mine", "mlflow__new_schema")
+    stack.sql("REVOKE CONNECT ON DATABASE mlflow__new_closed FROM PUBLIC, mlflow")
+    made = stack.restore("a", mode="swap")
+    # The last one is what a kill leaves between the making of a database and its mark.
+    assert (made["changed"], made["swept"]) == (True, ["mlflow__new_b"])
+    left = [name for name in stack.databases() if "__new_" in name]
+    assert left == ["mlflow__new_closed", "mlflow__new_function", "mlflow__new_schema", "mlflow__new_table"]
+    stack.sql("ALTER DATABASE mlflow__new_table RENAME TO mlflow__new_a")
+    refused = stack.restore("a", mode="swap", force=True)
+    assert (refused["phase"], "'mlflow__new_a' is in the way" in refused["msg"]) == ("plan", True)
+    assert "mlflow__new_a" in stack.databases()
+
+
 def test_the_newest_set_until_a_time(stack):
     stack.backup("a")
     told = stack.restore("2020-01-01T00:00:00Z")

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import re
 
+from ansible_collections.mlops.stack.plugins.module_utils.backup import names
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 SWAP = "swap"
@@ -21,6 +22,8 @@ REPLACE = "replace"
 # What PostgreSQL cuts names to, in bytes.
 NAME_LIMIT = 63
 SYSTEM = ("postgres", "template0", "template1")
+# What stands for a database and a label that are too long for one name.
+DIGEST = re.compile(r"[0-9a-f]{12}$")
 MARK = re.compile(r"\n?mlops\.stack (?P<kind>scratch set|set|loading) (?P<label>\S+)$")
 # A second copy needs what the first one takes, and some for the log of its making.
 SPACE_FACTOR = 1.1
@@ -107,8 +110,20 @@ def derived(database: str, kind: str, label: str) -> str:
     if len(name.encode()) <= NAME_LIMIT:
         return name
     digest = hashlib.sha256(f"{database}\0{label}".encode()).hexdigest()[:12]
-    ending = f"__{kind}_{digest}"
-    return database.encode()[: NAME_LIMIT - len(ending)].decode(errors="ignore") + ending
+    return _cut(database, f"__{kind}_{digest}")
+
+
+def is_derived(name: str, database: str, kind: str) -> bool:
+    """Whether derived() gives a name to this database with some label."""
+    ending = f"__{kind}_"
+    if name.startswith(database + ending) and names.is_label(name[len(database + ending) :]):
+        return True
+    digest = DIGEST.search(name)
+    return digest is not None and name == _cut(database, ending + digest[0])
+
+
+def _cut(name: str, ending: str) -> str:
+    return name.encode()[: NAME_LIMIT - len(ending)].decode(errors="ignore") + ending
 
 
 def targets(manifest: dict, options: Options) -> list[Target]:
@@ -170,8 +185,7 @@ def free_name(name: str, taken) -> str:
     number, found = 1, name
     while found in taken:
         number += 1
-        ending = f"_{number}"
-        found = name.encode()[: NAME_LIMIT - len(ending)].decode(errors="ignore") + ending
+        found = _cut(name, f"_{number}")
     return found
 
 
@@ -233,16 +247,28 @@ def differences(facts: dict, tables: dict[str, int], heads: dict) -> list[str]:
     return found
 
 
-def leftovers(targets_: list[Target], databases: dict[str, Found]) -> list[str]:
-    """Databases that a killed restore left half loaded and that are to be dropped."""
-    prefixes = tuple(f"{target.name}__new_" for target in targets_)
-    named = {target.new for target in targets_}
+def unmarked(targets_: list[Target], databases: dict[str, Found]) -> list[str]:
+    """Databases that are named as those that sets are loaded into, and have no comment.
+
+    A restore leaves one that is killed right after it made it. It is empty then; any other one is somebody's own.
+    """
+    return [name for name in _to_load_into(targets_, databases) if not databases[name].comment]
+
+
+def leftovers(targets_: list[Target], databases: dict[str, Found], empty) -> list[str]:
+    """Databases that a killed restore left half loaded and that are to be dropped.
+
+    ``empty``: those of unmarked() in which there is nothing.
+    """
     return sorted(
         name
-        for name, found in databases.items()
-        if (name in named or name.startswith(prefixes))
-        and (not found.comment or (mark_of(found.comment) or ("",))[0] == "loading")
+        for name in _to_load_into(targets_, databases)
+        if name in empty or (mark_of(databases[name].comment) or ("",))[0] == "loading"
     )
+
+
+def _to_load_into(targets_, databases):
+    return [name for name in databases if any(is_derived(name, target.name, "new") for target in targets_)]
 
 
 def scratches(databases: dict[str, Found], label: str, name: str | None) -> list[str]:

@@ -119,12 +119,19 @@ class Restore:
                 if not self.server.lock(one.name):
                     raise BackupError(f"Another restore to '{one.name}' is running: wait for its end.", "lock")
             present = self.server.databases()
-            for name in plan.leftovers(targets, present) if sweep else ():
+            empty = [name for name in plan.unmarked(targets, present) if self.server.is_empty(name)]
+            leftovers = plan.leftovers(targets, present, empty)
+            for name in leftovers if sweep else ():
                 self.server.drop(name)
                 self.swept.append(name)
         for one in targets:
             found = present.get(one.name)
             action = plan.decide(one, found, self.label, self.options)
+            if action != plan.NOTHING and one.new in present and one.new not in leftovers:
+                # Whatever goes wrong later, databases of this name are dropped.
+                raise plan.refuse(
+                    f"The database '{one.new}' is in the way, and no restore has left it: rename it, or drop it."
+                )
             old = plan.free_name(one.old, present) if action == plan.REPLACE else None
             self.steps.append(Step(one, action, plan.owner_of(one, found, self.options), found, old))
 

@@ -27,6 +27,12 @@ SELECT e.name, COALESCE(bool_or(NOT v.superuser OR v.trusted OR e.name = 'plpgsq
 FROM pg_available_extensions e LEFT JOIN pg_available_extension_versions v USING (name) GROUP BY e.name
 """
 ACL = "SELECT datacl IS NULL, datconnlimit FROM pg_database WHERE datname = %s"
+# What a new database has is made by initdb, which leaves the numbers from 16384 on to everybody else.
+IS_EMPTY = """
+SELECT NOT EXISTS (SELECT FROM pg_class WHERE oid >= 16384) AND NOT EXISTS (SELECT FROM pg_proc WHERE oid >= 16384)
+  AND NOT EXISTS (SELECT FROM pg_namespace WHERE oid >= 16384)
+  AND NOT EXISTS (SELECT FROM pg_extension WHERE oid >= 16384) AND NOT EXISTS (SELECT FROM pg_largeobject_metadata)
+"""
 # A worker of autovacuum has no user: PostgreSQL itself sends it away.
 SESSIONS = """
 SELECT a.pid, a.usename,

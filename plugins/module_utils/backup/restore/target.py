@@ -116,6 +116,12 @@ class Server:
         """The bytes of a database on the server's disk."""
         return self.query("SELECT pg_database_size(%s)", (name,))[0][0]
 
+    def is_empty(self, name: str) -> bool:
+        """Whether there is nothing in a database; of one that this role may not look into, that is not known."""
+        with contextlib.suppress(BackupError), contextlib.closing(self.connect(name)) as connection:
+            return self.query(sql.IS_EMPTY, None, connection)[0][0]
+        return False
+
     # Making and removing
 
     def create(self, target: plan.Target, owner: str, label: str) -> None:

@@ -228,6 +228,29 @@ def test_what_differs_after_loading():
     assert plan.differences(wanted, wanted["tables"], wanted["alembic"]) == []
 
 
+@pytest.mark.parametrize(
+    "database, name, made",
+    [
+        ("mlflow", "mlflow__new_b", True),
+        ("mlflow", f"mlflow__new_{LABEL}", True),
+        ("mlflow", f"mlflow__new_{'l' * 51}", True),
+        ("mlflow", "mlflow__new_", False),
+        ("mlflow", "mlflow__new_-b", False),
+        ("mlflow", "mlflow__new_b c", False),
+        ("mlflow", "mlflow__new_latest", False),
+        ("mlflow", "mlflow__old_b", False),
+        ("mlflow", "mlflow2__new_b", False),
+        ("mlflow", plan.derived("mlflow", "new", "l" * 64), True),
+        ("d" * 63, plan.derived("d" * 63, "new", "b"), True),
+        ("é" * 31, plan.derived("é" * 31, "new", LABEL), True),
+        ("d" * 63, plan.derived("d" * 63, "new", "b")[:-1] + "g", False),
+        ("d" * 63, plan.derived("d" * 62 + "e", "old", "b"), False),
+    ],
+)
+def test_names_that_a_restore_makes(database, name, made):
+    assert plan.is_derived(name, database, "new") is made
+
+
 def test_leftovers_are_only_what_a_restore_left():
     one = target()
     databases = {
@@ -236,11 +259,18 @@ def test_leftovers_are_only_what_a_restore_left():
         "mlflow__new_b": "mlops.stack loading b",
         "mlflow__new_c": "keep this",
         "mlflow__new_d": "mlops.stack set d",
+        "mlflow__new_e": "",
+        "mlflow__new_schema": None,
         f"mlflow__old_{LABEL}": None,
         "other__new_a": None,
+        "other__new_b": "mlops.stack loading b",
     }
     found = {name: Found(name, "mlflow", comment) for name, comment in databases.items()}
-    assert plan.leftovers([one], found) == sorted(["mlflow__new_b", one.new])
+    assert plan.unmarked([one], found) == [one.new, "mlflow__new_e", "mlflow__new_schema"]
+    assert plan.leftovers([one], found, [one.new, "mlflow__new_e"]) == sorted(
+        ["mlflow__new_b", "mlflow__new_e", one.new]
+    )
+    assert plan.leftovers([one], found, []) == ["mlflow__new_b"]
 
 
 def test_what_scratch_restores_have_made():

@@ -50,6 +50,7 @@ class Server:
         self.fail = {}
         self.locked = set()
         self.analyzed = {}
+        self.filled = set()
         self.back = True
 
     def _do(self, *words):
@@ -63,6 +64,9 @@ class Server:
 
     def databases(self):
         return dict(self.found)
+
+    def is_empty(self, name):
+        return name not in self.filled
 
     def data_directory(self):
         return "/data"
@@ -305,6 +309,25 @@ def test_leftovers_are_swept(work):
     assert server.log == ["drop mlflow__new_x"]
     assert result["swept"] == ["mlflow__new_x"]
     assert result["changed"] is False
+
+
+def test_what_is_not_marked_is_swept_only_where_it_is_empty(work):
+    server = Server(mlflow="mlops.stack set L", auth="mlops.stack set L", mlflow__new_x=None, mlflow__new_schema=None)
+    server.filled = {"mlflow__new_schema"}
+    assert work(server)["swept"] == ["mlflow__new_x"]
+    assert "mlflow__new_schema" in server.found
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("comment", ["mine", None])
+def test_somebodys_database_in_the_way_stays(work, check_mode, comment):
+    server = Server(mlflow=None, auth=None, mlflow__new_L=comment)
+    server.filled = {"mlflow__new_L"}
+    with pytest.raises(BackupError, match="'mlflow__new_L' is in the way, and no restore has left it") as caught:
+        work(server, check_mode=check_mode)
+    assert (caught.value.phase, caught.value.safe_to_retry, server.log) == ("plan", False, [])
+    server.found.update(mlflow=Found("mlflow", "mlflow", "mlops.stack set L"))
+    assert work(server, check_mode=check_mode)["changed"] is True
 
 
 def test_one_restore_at_a_time(work):

@@ -82,6 +82,18 @@ def test_the_size_of_a_database(fake, server):
     assert fake.said[-1][2] == ("mlflow",)
 
 
+def test_whether_a_database_is_empty(fake, server, fault):
+    fake.on("SELECT NOT EXISTS", [(True,)], [(False,)], fault("ERROR:  denied", "42501"))
+    assert [server.is_empty("a"), server.is_empty("b"), server.is_empty("c")] == [True, False, False]
+    assert [(one.database, one.closed) for one in fake.connections[1:]] == [("a", True), ("b", True), ("c", True)]
+
+    def refuse(_database):
+        raise BackupError("no", "connect")
+
+    server._connect = refuse
+    assert server.is_empty("a") is False
+
+
 def test_the_data_directory_may_be_a_secret(fake, server, fault):
     fake.on("SELECT current_setting('data_directory')", [("/srv/pg",)], fault("denied", "42501"))
     assert server.data_directory() == "/srv/pg"
