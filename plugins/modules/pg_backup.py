@@ -222,7 +222,9 @@ options:
     description:
       - What is done with MLflow's artifacts. They are looked at after the databases were dumped, so every artifact that
         a dumped run has is among them.
-      - Artifacts must not be deleted meanwhile, by C(mlflow gc) or a lifecycle.
+      - Artifacts must not be deleted meanwhile, by C(mlflow gc) or a lifecycle. Those that went away all the same are
+        told in a warning, as are copies that were gone or cut off and were made anew, and links and other things that
+        are no files.
     type: dict
     suboptions:
       mode:

@@ -350,7 +350,8 @@ missing_artifacts:
   type: list
   elements: str
 different_artifacts:
-  description: The paths of artifacts that the live store has and that are not those of the set.
+  description: The paths of artifacts that the live store has and that are not those of the set. With O(mode=swap), a
+    warning tells of those that stayed so.
   returned: success
   type: list
   elements: str

@@ -16,6 +16,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup import (
     manifest,
     names,
     plan,
+    results,
     verify,
 )
 from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import KEEPALIVE
@@ -208,6 +209,7 @@ class Making:
             return None
         with self.progress.phase("artifacts"):
             found = self.extras.artifacts(self.settings, self.label, self.partial, self.progress.report)
+            self.warnings += results.of_artifacts(found)
             path = self.partial / names.ARTIFACTS_LIST
             files.append(verify.entry(names.ARTIFACTS_LIST, verify.settle(path)))
         return found

@@ -11,6 +11,26 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup import folder, 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# So many names a sentence has.
+SHOWN = 3
+# What the manifest tells of artifacts that are not as they were listed, and what is said of it.
+UNEXPECTED = {
+    "vanished": "artifacts went away while they were copied and are not in the set",
+    "lost_copies": "copies of artifacts were gone or cut off and were made anew",
+    "skipped": "things among the artifacts are no files, such as links, and are not in the set",
+}
+
+
+def some(names: list[str], count: int) -> str:
+    """The first of some names, and whether there are more; each in one line, whatever characters it has."""
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:SHOWN])
+    return shown + (", …" if count > SHOWN else "")
+
+
+def of_artifacts(told: dict) -> list[str]:
+    """What a backup warns of, by the artifacts' part of its manifest: one sentence for each kind."""
+    found = [(words, told.get(key) or {"count": 0}) for key, words in UNEXPECTED.items()]
+    return [f"{one['count']} {words}: {some(one['paths'], one['count'])}." for words, one in found if one["count"]]
 
 
 def failed_write(error: OSError, dest) -> BackupError:

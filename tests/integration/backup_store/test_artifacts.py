@@ -117,7 +117,7 @@ def test_every_name_survives(backups, place):
     assert made["bytes"] == sum(map(len, wanted.values()))
     assert backups.bring_back("one", place()) == wanted
     again = backups("two")
-    assert (again["copied"], again["kept"], again["lost_copies"]) == (0, len(wanted), 0)
+    assert (again["copied"], again["kept"], again["lost_copies"]["count"]) == (0, len(wanted), 0)
     assert backups.bring_back("two", place()) == wanted
 
 
@@ -164,7 +164,8 @@ def test_a_lost_or_cut_copy_is_made_anew(place, tmp_path):
     (tmp_path / "copies/current/a").unlink()
     (tmp_path / "copies/current/b").write_bytes(b"cut")
     made = backups("two")
-    assert (made["lost_copies"], made["copied"], made["kept"]) == (2, 2, 1)
+    assert made["lost_copies"] == {"count": 2, "paths": ["a", "b"]}
+    assert (made["copied"], made["kept"]) == (2, 1)
     assert backups.bring_back("two", place())["b"] == b"content b"
 
 

@@ -17,15 +17,15 @@ class Plan:
 
     ``keep``: unchanged since the last list, with its known hash, and its copy is there. ``check``: there is a copy of
     the same size that no list vouches for; what an interrupted backup left. ``copy``: there is no copy. ``replace``:
-    there is a copy of something else, which is set aside first. ``lost`` counts those of them that the last list has
-    unchanged, so that their copies were lost or cut off.
+    there is a copy of something else, which is set aside first. ``lost`` are the paths of those of them that the last
+    list has unchanged, so that their copies were lost or cut off.
     """
 
     keep: list = dataclasses.field(default_factory=list)
     check: list = dataclasses.field(default_factory=list)
     copy: list = dataclasses.field(default_factory=list)
     replace: list = dataclasses.field(default_factory=list)
-    lost: int = 0
+    lost: list = dataclasses.field(default_factory=list)
 
 
 def plan(entries, previous, copies):
@@ -43,7 +43,8 @@ def plan(entries, previous, copies):
         if unchanged and copy is not None and copy.size == entry.size:
             result.keep.append(entry._replace(sha256=known.sha256))
             continue
-        result.lost += unchanged
+        if unchanged:
+            result.lost.append(entry.path)
         if copy is None:
             result.copy.append(entry)
         elif copy.size == entry.size:

@@ -55,8 +55,8 @@ class Outcome:
     kept: int = 0
     copied: int = 0
     replaced: int = 0
-    lost: int = 0
     changed: int = 0
+    lost: list = dataclasses.field(default_factory=list)
     vanished: list = dataclasses.field(default_factory=list)
 
 
@@ -82,11 +82,15 @@ def summary(job, outcome, list_file):
         "copied": outcome.copied,
         "kept": outcome.kept,
         "replaced": outcome.replaced,
-        "lost_copies": outcome.lost,
         "changed_meanwhile": outcome.changed,
-        "vanished": {"count": len(outcome.vanished), "paths": sorted(outcome.vanished)[:SHOWN]},
-        "skipped": {"count": len(job.source.skipped), "paths": sorted(job.source.skipped)[:SHOWN]},
+        "lost_copies": _counted(outcome.lost),
+        "vanished": _counted(outcome.vanished),
+        "skipped": _counted(job.source.skipped),
     }
+
+
+def _counted(paths):
+    return {"count": len(paths), "paths": sorted(paths)[:SHOWN]}
 
 
 def newest_list(destination, scratch):

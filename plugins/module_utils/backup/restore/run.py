@@ -10,6 +10,7 @@ import dataclasses
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import plan, sql, swap, target
+from ansible_collections.mlops.stack.plugins.module_utils.backup.results import some
 
 # How long a server that went away may take until what was left on it is removed, in seconds.
 COMES_BACK = 30
@@ -19,10 +20,9 @@ class MissingArtifacts(BackupError):
     """Artifacts that the set names are nowhere; their paths are told."""
 
     def __init__(self, label: str, missing: list[str]):
-        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         super().__init__(
-            f"{len(missing)} artifacts of the set {label} are neither in the store nor among the copies ({shown}):"
-            " bring them back, or set force to restore without them.",
+            f"{len(missing)} artifacts of the set {label} are neither in the store nor among the copies"
+            f" ({some(missing, len(missing))}): bring them back, or set force to restore without them.",
             "check_artifacts",
             safe_to_retry=False,
         )
@@ -194,9 +194,25 @@ class Restore:
         with self.phase("swap"), self.tools.units(self.warnings.append):
             swap.rename(self.server, *self.names(todo))
         self.changed = True
+        if swapping and self.artifacts:
+            self.warn_of_others()
         for step in todo:
             if step.old and not (swapping and self.options.keep_old):
                 self.drop_old(step)
+
+    def warn_of_others(self) -> None:
+        """The databases refer to objects that the live store has as something else: that must not go unseen."""
+        others = sorted(set(self.artifacts.other) - set(self.restored))
+        if not others:
+            return
+        if self.options.force and self.options.restore_artifacts:
+            hint = "there are no copies of the set's"
+        else:
+            hint = "with force, and artifacts.restore, they are put aside and the set's take their places"
+        self.warnings.append(
+            f"{len(others)} artifacts in the live store are not those of the set and were left as they are"
+            f" ({some(others, len(others))}): {hint}."
+        )
 
     def give_properties(self, step: Step) -> None:
         """Access rights, settings and the limit of connections, which a dump does not hold."""

@@ -36,7 +36,7 @@ def test_plan(entry, known, copy, where, lost):
     sorted_as = {name: getattr(planned, name) for name in ("keep", "check", "copy", "replace")}
     wanted = KNOWN if where == "keep" else entry
     assert sorted_as == {**dict.fromkeys(sorted_as, []), where: [wanted]}
-    assert planned.lost == lost
+    assert planned.lost == ["a"] * lost
 
 
 def test_plan_goes_by_the_name_of_the_copy():

@@ -94,6 +94,12 @@ def test_a_run_makes_a_set_whenever_it_is_due(case):
     assert case.hook is None
 
 
+def test_warnings_are_seen_in_the_journal(case):
+    case.outcome["warnings"] = ["1 artifacts went away."]
+    assert case.start("run") == 0
+    assert "1 artifacts went away.\n" in case.err.getvalue()
+
+
 def test_the_whole_result(case):
     assert case.start("run", "--json") == 0
     assert json.loads(case.out.getvalue()) == case.outcome

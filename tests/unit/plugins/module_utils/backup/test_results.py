@@ -25,3 +25,29 @@ CALL = {"action": "none", "expired": [], "uploaded": [], "set": MADE, "seconds":
 )
 def test_in_a_line(changes, line):
     assert results.sentence({**CALL, **changes}) == line
+
+
+def counted(*paths):
+    return {"count": len(paths), "paths": list(paths)}
+
+
+@pytest.mark.parametrize(
+    ("told", "warnings"),
+    [
+        ({"mode": "inventory"}, []),
+        ({key: counted() for key in ("vanished", "lost_copies", "skipped")}, []),
+        (
+            {"vanished": counted("a", "b\nc"), "lost_copies": counted(), "skipped": counted("link")},
+            [
+                "2 artifacts went away while they were copied and are not in the set: a, 'b\\nc'.",
+                "1 things among the artifacts are no files, such as links, and are not in the set: link.",
+            ],
+        ),
+        (
+            {"lost_copies": counted(*"abcd")},
+            ["4 copies of artifacts were gone or cut off and were made anew: a, b, c, …."],
+        ),
+    ],
+)
+def test_artifacts_that_are_not_as_they_were_listed(told, warnings):
+    assert results.of_artifacts(told) == warnings

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
@@ -424,6 +425,29 @@ def test_artifacts_are_left_alone_where_that_is_said(work):
     server = Server(mlflow=None)
     assert work(server, SWAP, Tools(server, Artifacts(server)))["restored_artifacts"] == []
     assert "bring back" not in server.log
+
+
+@pytest.mark.parametrize(
+    "options, other, warned",
+    [
+        ({}, [], None),
+        ({}, ["x"], r"1 artifacts .* \(x\): with force"),
+        ({"restore_artifacts": True}, list("dcba"), r"4 artifacts .* \(a, b, c, …\): with force"),
+        ({"restore_artifacts": True, "force": True}, ["an/artifact"], None),
+        ({"restore_artifacts": True, "force": True}, ["an/artifact", "x"], r"1 artifacts .* \(x\): there are no cop"),
+        ({"force": True}, ["x"], r"1 artifacts .* \(x\): with force, and artifacts.restore"),
+        ({"mode": "scratch"}, ["x"], None),
+    ],
+)
+def test_a_live_store_that_has_something_else_is_told(work, options, other, warned):
+    server = Server(mlflow=None, auth=None)
+    artifacts = Artifacts(server)
+    artifacts.other = other
+    result = work(server, Options(**{"mode": "swap", **options}), Tools(server, artifacts))
+    found = [text for text in result["warnings"] if "live store" in text]
+    assert result["different_artifacts"] == other
+    assert len(found) == bool(warned)
+    assert warned is None or re.search(warned, found[0])
 
 
 @pytest.mark.parametrize(
