@@ -39,7 +39,11 @@ notes:
     other roles, such as a running backup. It must be let into all databases by C(pg_hba.conf).
   - What it may not reapply, such as settings of another role or those that only a superuser may set, is told in
     RV(not_reapplied) as the statements to run.
-  - A restore with O(mode=swap) from a folder holds the lock of that folder, so that no backup runs meanwhile.
+  - A restore holds the lock of the folder that the set is read from, or the lease of the store, so that no backup runs
+    meanwhile, nor anything else that holds backups off. Where O(work_dir) is a backup host's own folder of sets, its
+    lock is held, too. Two restores of sets in one place come one after the other.
+  - A folder that cannot be locked, or a key that may not write the lease, is told in a warning, and the set is restored
+    all the same.
 options:
   state:
     description:
@@ -213,7 +217,7 @@ options:
       - Without it, O(source), else C(/var/tmp).
     type: path
   lock_timeout:
-    description: How long another process that works on the sets in O(source) is waited for, in seconds.
+    description: How long a backup or another restore that works on the same sets is waited for, in seconds.
     type: int
     default: 60
   timeout:

@@ -51,6 +51,11 @@ def since(dest) -> datetime.datetime | None:
     return datetime.datetime.fromtimestamp(written, datetime.timezone.utc)
 
 
+def holds_sets(path) -> bool:
+    """Whether backups work in the folder, or are to: they have locked it before, or left a mark."""
+    return any(pathlib.Path(path, name).exists() for name in (names.LOCK, names.SINCE))
+
+
 def list_sets(dest) -> list[Found]:
     """All that looks like a set in the folder, complete or not, by label; none where there is no such folder."""
     dest = pathlib.Path(dest)

@@ -15,6 +15,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts impor
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.lease import Lease
+from ansible_collections.mlops.stack.plugins.module_utils.backup.remote import Remote
 from botocore.exceptions import ClientError
 from seaweedfs import IDENTITIES, no_delete_policy, running
 
@@ -173,3 +174,16 @@ def test_a_lease_lasts_while_it_is_renewed(lease):
     with pytest.raises(BackupError, match="Another backup holds"):
         lease().acquire(timeout=5)
     first.check()
+
+
+def test_a_key_that_only_reads_sees_who_holds_the_lease(weed, guarded, lease, options):
+    """So a restore by such a key waits for a backup, and goes on without the lease where there is none."""
+    reading = Remote(options(weed, guarded, "backups", "reader", wait_timeout=5), 20)
+    with pytest.raises(BackupError, match="has this right") as caught:
+        reading.hold(0)
+    assert caught.value.phase == "lease"
+    assert reading.sets() == []
+    lease(holder="a backup").acquire()
+    with pytest.raises(BackupError, match="Another backup holds .*: a backup") as caught:
+        reading.hold(0)
+    assert caught.value.phase == "lock"

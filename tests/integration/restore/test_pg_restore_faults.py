@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from .conftest import SETS
+
 HOLDER = (
     "systemd-run --unit holder --collect -E PGPASSWORD={password} "
     'psql -h 127.0.0.1 -U {user} -d mlflow -c "SELECT pg_sleep({seconds})"'
@@ -214,10 +216,17 @@ def test_sessions_that_may_not_be_ended_keep_the_live_databases(stack):
 
 
 def test_two_at_a_time(slow):
+    slow.shell(f"rm -rf /srv/elsewhere; mkdir /srv/elsewhere; cp -r {SETS}/a /srv/elsewhere")
     started = slow.begin("a")
     slow.wait_for_loading()
-    refused = slow.restore("a", force=True)
+    refused = slow.restore("a", source="/srv/elsewhere", force=True)
     assert (refused["phase"], "Another restore to" in refused["msg"]) == ("lock", True)
+    # Neither another restore of these sets nor a backup, which may expire them.
+    refused = slow.restore("a", force=True, lock_timeout=0)
+    assert (refused["phase"], f"works on the sets in {SETS}: " in refused["msg"]) == ("lock", True), refused
+    options = {"dest": SETS, "databases": ["mlflow"], "login_host": "127.0.0.1", "login_password": "Bk-2/x:y"}
+    refused = slow.node.module("pg_backup", {**options, "lock_timeout": 0})
+    assert (refused["phase"], ", restore (process" in refused["msg"]) == ("lock", True), refused
     assert slow.end(started)["changed"] is True
 
 

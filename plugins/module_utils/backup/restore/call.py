@@ -11,13 +11,12 @@ import functools
 import os
 import pathlib
 import shutil
-import socket
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import dump, locks, manifest, names, postgres
+from ansible_collections.mlops.stack.plugins.module_utils.backup import dump, manifest, names, postgres
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_place
-from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import Progress, utc_now
-from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import plan, sets, target
+from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import Progress
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import hold, plan, sets, target
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.job import Job
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.run import Restore
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.tools import Files, Tools
@@ -39,10 +38,10 @@ def open_server(login: postgres.Login) -> target.Server:
 
 
 def open_store(job: Job):
-    """The sets in a store. What speaks S3 is loaded only where there is one: that takes a while."""
-    from ansible_collections.mlops.stack.plugins.module_utils.backup import bucket
+    """The store of the sets. What speaks S3 is loaded only where there is one: that takes a while."""
+    from ansible_collections.mlops.stack.plugins.module_utils.backup.remote import Remote
 
-    return bucket.SetStore(bucket.connect(job.s3, job.timeout))
+    return Remote(job.s3, job.timeout)
 
 
 @dataclasses.dataclass
@@ -79,13 +78,11 @@ def restore(job: Job, check_mode: bool = False, say=None, seams: Seams | None = 
 
 def _restore(job, check_mode, say, seams):
     with contextlib.ExitStack() as stack:
-        if job.options.mode == plan.SWAP and job.source and not check_mode:
-            # No backup expires the set meanwhile, nor dumps what is being replaced.
-            who = f"{socket.gethostname()}, restore"
-            since = names.format_time(utc_now())
-            stack.enter_context(locks.held(job.source, who, since, job.lock_timeout))
-        if job.s3:
-            store = seams.open_store(job)
+        remote = stack.enter_context(seams.open_store(job)) if job.s3 else None
+        # No backup expires the set meanwhile, collects its copies or dumps what is being replaced.
+        unheld = [] if check_mode else hold.all_of(job, remote, stack)
+        if remote:
+            store = remote.store
             found = sets.choose(store.sets(), job.wanted, store.objects.where)
             folder = None
         else:
@@ -104,6 +101,7 @@ def _restore(job, check_mode, say, seams):
         artifacts_of = functools.partial(open_artifacts, job, data, work)
         tools = Tools(job, files, seams.find_tools, artifacts_of)
         result = Restore(data, job.options, server, tools, progress, job.jobs)(check_mode)
+        result["warnings"] = unheld + result["warnings"]
         result["msg"] = sentence(result, check_mode)
         result["diff"] = diff(result)
         result["secrets"] = secrets(job, files, result["changed"] and not check_mode)

@@ -11,11 +11,11 @@ import os
 import types
 
 import pytest
-from ansible_collections.mlops.stack.plugins.module_utils.backup import bucket, dump, locks, manifest, postgres
+from ansible_collections.mlops.stack.plugins.module_utils.backup import dump, locks, manifest, postgres
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Entry, write_list
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import Login
-from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import call, plan, rehearse, target
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import call, hold, plan, rehearse, target
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.job import Job
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.tools import Files
 from ansible_collections.mlops.stack.plugins.module_utils.backup.settings import S3, Place
@@ -75,7 +75,8 @@ class Server:
 @pytest.fixture(name="restored")
 def fixture_restored(monkeypatch):
     """What Restore was made of, as call and rehearse make it; ``answer`` is what it gives or raises."""
-    seen = types.SimpleNamespace(answer={"changed": True, "set": "L", "databases": [], "old_db": {}}, masks=[])
+    answer = {"changed": True, "set": "L", "databases": [], "old_db": {}, "warnings": []}
+    seen = types.SimpleNamespace(answer=answer, masks=[])
 
     class FakeRestore:
         def __init__(self, data, options, server, tools, progress, jobs):
@@ -120,7 +121,7 @@ def test_a_set_in_a_folder(sets, restored):
     assert "canary" not in json.dumps(result)
     assert restored.wrote and restored.masks == [0o077]
     assert lines == ["L: load"]
-    assert sorted(path.name for path in sets.iterdir()) == ["L"]
+    assert sorted(path.name for path in sets.iterdir()) == [".lock", "L"]
     assert restored.artifacts is None
 
 
@@ -132,12 +133,13 @@ def test_check_mode_writes_nothing(sets, restored):
     assert result["msg"] == "would restore the set L to "
 
 
-def test_a_swap_holds_the_lock_of_the_sets(sets, restored):
+@pytest.mark.parametrize("options", [SWAP, plan.Options()])
+def test_a_restore_holds_the_lock_of_the_sets(sets, restored, options):
     held = []
     restored.answer = Interrupted("interrupted by SIGTERM")
     server = Server()
     server.close = lambda: held.append(locks.is_held(sets / ".lock"))
-    one = job(sets, options=SWAP, check_artifacts="none", lock_timeout=0)
+    one = job(sets, options=options, check_artifacts="none", lock_timeout=0)
     seams = call.Seams(open_server=lambda login: server)
     with pytest.raises(BackupError, match="The restore was interrupted by SIGTERM; every live database is whole"):
         call.restore(one, seams=seams)
@@ -159,17 +161,108 @@ def test_errors_tell_no_secret(sets, restored):
         assert caught.value.phase == "files"
 
 
+class Remote:
+    """A store with the set L; ``error`` is what its lease is refused with."""
+
+    def __init__(self, sets, error=None):
+        found = types.SimpleNamespace(label="L", manifest=manifest.read(sets / "L"), problems=[])
+        self.store = types.SimpleNamespace(sets=lambda: [found], objects=types.SimpleNamespace(where="s3://b/"))
+        self.error = error
+        self.log = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.log.append("release")
+
+    def hold(self, timeout):
+        self.log.append(f"hold {timeout}")
+        if self.error:
+            raise self.error
+
+
+def from_store(tmp_path, **more):
+    return job(s3=S3("b", "key", "s3cret"), work_dir=str(tmp_path), lock_timeout=0, **more)
+
+
 def test_a_set_in_a_store(sets, restored, tmp_path):
-    data = manifest.read(sets / "L")
-    found = types.SimpleNamespace(label="L", manifest=data, problems=[])
-    objects = types.SimpleNamespace(where="s3://b/")
-    store = types.SimpleNamespace(sets=lambda: [found], objects=objects)
-    s3 = S3("b", "key", "s3cret")
-    result = restore(job(s3=s3, work_dir=str(tmp_path)), store=store)
-    assert restored.tools.files.store is store
+    store = Remote(sets)
+    result = restore(from_store(tmp_path), store=store)
+    assert restored.tools.files.store is store.store
     assert restored.tools.files.work.parent == tmp_path
     assert result["secrets"] == {"present": True, "path": None}
     assert [path.name for path in tmp_path.iterdir()] == ["sets"]
+    assert (store.log, result["warnings"]) == (["hold 0", "release"], [])
+
+
+def test_check_mode_holds_nothing(sets, restored, tmp_path):
+    (tmp_path / ".since").touch()
+    store = Remote(sets)
+    with locks.held(tmp_path, "a backup", "now", 0):
+        restore(from_store(tmp_path), check_mode=True, store=store)
+    assert store.log == ["release"]
+
+
+def test_a_store_whose_lease_is_anothers(sets, restored, tmp_path):
+    store = Remote(sets, BackupError("Another backup holds it.", "lock"))
+    with pytest.raises(BackupError, match="Another backup holds it"):
+        call.restore(from_store(tmp_path), seams=call.Seams(open_store=lambda job: store))
+
+
+def test_a_key_that_may_not_write_is_good_enough(sets, restored, tmp_path):
+    restored.answer["warnings"] = ["later"]
+    result = restore(from_store(tmp_path), store=Remote(sets, BackupError("It has not this right.", "lease")))
+    assert result["warnings"] == [
+        "The sets in the store could not be locked, so see to it that no backup expires them meanwhile: It has not this"
+        " right.",
+        "later",
+    ]
+
+
+def test_a_backup_host_is_held_off_while_it_restores_out_of_a_store(sets, restored, tmp_path):
+    (tmp_path / ".since").touch()
+    store = Remote(sets)
+    with locks.held(tmp_path, "a backup", "now", 0), pytest.raises(BackupError, match="a backup .* since now"):
+        call.restore(from_store(tmp_path), seams=call.Seams(open_store=lambda job: store))
+    # As backups do, which would wait for each other otherwise.
+    assert store.log == ["release"]
+    assert restore(from_store(tmp_path), store=store)["warnings"] == []
+
+
+def test_a_folder_that_takes_no_lock_is_good_enough(sets, restored, monkeypatch):
+    def refuse(path, *_arguments):
+        raise BackupError(f"Nothing can be written to {path}: Read-only file system.", "write")
+
+    monkeypatch.setattr(hold.locks, "held", refuse)
+    assert "Read-only file system" in restore(job(sets))["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    "source, wanted, work_dir, found",
+    [
+        ("plain", "latest", "plain", ["plain"]),
+        ("plain", "latest", "used", ["plain", "used"]),
+        ("used", "latest", "link", ["used"]),
+        (None, "latest", "plain", []),
+        (None, "latest", "new", ["new"]),
+        (None, "used/L/", "plain", ["used"]),
+        (None, "plain/L", "used", ["used"]),
+        ("none", "latest", "none", []),
+    ],
+)
+def test_folders_that_are_held(tmp_path, source, wanted, work_dir, found):
+    for name, mark in (("plain", "x"), ("used", ".lock"), ("new", ".since")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / mark).touch()
+    (tmp_path / "link").symlink_to("used")
+
+    def below(name):
+        return str(tmp_path / name)
+
+    wanted = f"{tmp_path}/{wanted}" if "/" in wanted else wanted
+    one = job(source=source and below(source), wanted=wanted, work_dir=below(work_dir))
+    assert hold.folders(one) == [below(name) for name in found]
 
 
 def test_secrets_are_written_where_they_are_asked_for(sets, restored, tmp_path):
@@ -272,16 +365,17 @@ def test_the_world(monkeypatch, fake):
     server = call.open_server(LOGIN)
     assert isinstance(server, target.Server)
     assert (asked, fake.connections[0].database) == ([LOGIN], "postgres")
-    monkeypatch.setattr(bucket, "connect", lambda s3, timeout: ("objects", s3.bucket, timeout))
-    store = call.open_store(job(s3=S3("b", "k", "s"), timeout=5))
-    assert store.objects == ("objects", "b", 5)
+    store = call.open_store(job(s3=S3("b", "k", "s", endpoint_url="http://127.0.0.1:1"), timeout=5)).store
+    assert (store.objects.bucket, store.objects.timeout) == ("b", 5)
 
 
 def test_a_rehearsal(sets, restored):
     data = {**manifest.read(sets / "L"), "encrypted": True}
     server = Server()
     tool = dump.Tool("/17", 17, "17")
-    assert rehearse.rehearse(LOGIN, sets / "L", data, tool, 3, 60, opener=lambda login: server)["set"] == "L"
+    # The backup that asks for it holds the lock.
+    with locks.held(sets, "a backup", "now", 0), locks.held(sets / "L", "a backup", "now", 0):
+        assert rehearse.rehearse(LOGIN, sets / "L", data, tool, 3, 60, opener=lambda login: server)["set"] == "L"
     assert (restored.options.mode, restored.jobs, restored.tools.job.timeout) == ("rehearse", 3, 60)
     assert restored.tools.files.readable
     assert restored.tools.find_tools() == [tool]
