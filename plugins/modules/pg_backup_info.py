@@ -14,11 +14,14 @@ description:
   - Lists the sets in a folder and in an S3 store, complete or not, and judges whether they are enough.
   - What is damaged is told, a manifest too, and fails no call. What only reading all bytes can find is found with
     O(deep).
+  - Copies of artifacts that the newest complete set in the folder needs are looked for. One that is not there, or is of
+    another size, is a problem. Of a set that is encrypted nothing is known, for its list is, too.
   - While a backup runs, it tells how far that is.
 author:
   - The mlops.stack authors (@mlops-stack)
 requirements:
-  - boto3 on the machine that the module runs on, where sets are in an S3 store
+  - boto3 on the machine that the module runs on, where sets or copies of artifacts are in an S3 store
+  - C(rclone) there, where O(deep) reads copies of artifacts in an S3 store
 extends_documentation_fragment:
   - mlops.stack.attributes.info
 options:
@@ -43,43 +46,69 @@ options:
         description: The bucket.
         type: str
         required: true
-      prefix:
+      prefix: &prefix
         description: What the names of all objects begin with, without a slash at its end.
         type: str
         default: ""
-      endpoint_url:
+      endpoint_url: &endpoint_url
         description: URL of the store. Without it, AWS itself is used.
         type: str
-      access_key:
+      access_key: &access_key
         description: The access key. It needs to list and to read.
         type: str
-      access_key_file:
+      access_key_file: &access_key_file
         description: File on the machine that the module runs on, whose content is the access key.
         type: path
-      secret_key:
+      secret_key: &secret_key
         description: The secret key. Prefer the option for a file.
         type: str
-      secret_key_file:
+      secret_key_file: &secret_key_file
         description: File on the machine that the module runs on, whose content is the secret key.
         type: path
-      ca_bundle:
+      ca_bundle: &ca_bundle
         description: File with the certificates (PEM) of the authorities that may sign the store's certificate.
         type: path
-      region:
+      region: &region
         description: Region of the store.
         type: str
-      wait_timeout:
+      wait_timeout: &wait_timeout
         description: How long a store that is not reached, or answers that it is busy, is asked again, in seconds.
         type: int
         default: 60
-      expire:
+      expire: &expire
         description: Whether backups remove what retention drops from the store, too.
         type: bool
         default: false
+  artifacts:
+    description: Where copies of artifacts are.
+    type: dict
+    suboptions:
+      destination:
+        description:
+          - As in O(mlops.stack.pg_backup#module:artifacts.destination). Without it, the folder C(artifacts) in O(dest),
+            else the folder that the newest set's manifest names.
+        type: dict
+        suboptions:
+          path:
+            description: The folder.
+            type: path
+          bucket:
+            description: The bucket.
+            type: str
+          prefix: *prefix
+          endpoint_url: *endpoint_url
+          access_key: *access_key
+          access_key_file: *access_key_file
+          secret_key: *secret_key
+          secret_key_file: *secret_key_file
+          ca_bundle: *ca_bundle
+          region: *region
+          wait_timeout: *wait_timeout
+          expire: *expire
   deep:
     description:
-      - Read every file of every set and compare its hash with the manifest's, in the store too. It takes as long as
-        reading everything does.
+      - Read every file of every set and compare its hash with the manifest's, in the store too, and every copy of an
+        artifact that the newest complete set in the folder needs. It takes as long as reading everything does.
     type: bool
     default: false
   max_age:
@@ -242,10 +271,9 @@ def main():
     )
     try:
         wanted = settings.sets(module.params)
-        if wanted.s3:
-            module.no_log_values.add(wanted.s3.secret_key)
-            if not HAS_BOTO3:
-                module.fail_json(msg=missing_required_lib("boto3"), exception=BOTO3_IMPORT_ERROR, phase="options")
+        module.no_log_values.update(place.secret_key for place in wanted.stores)
+        if wanted.stores and not HAS_BOTO3:
+            module.fail_json(msg=missing_required_lib("boto3"), exception=BOTO3_IMPORT_ERROR, phase="options")
         told = info.gather(wanted, utc_now(), deep=module.params["deep"])
     except BackupError as error:
         module.fail_json(**error.result())

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import pathlib
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup import names
+
 
 def open_place(place, timeout, option):
     """A folder or a store of artifacts."""
@@ -15,6 +19,25 @@ def open_place(place, timeout, option):
     from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
 
     return Store(place.s3, timeout=timeout, option=option)
+
+
+def open_copies(place, told, dest, timeout, option):
+    """Where a set's artifacts have their copies: as the options say, else beside the sets, else as its manifest says.
+
+    ``told`` is the artifacts' part of the manifest, ``dest`` the folder of the sets, where they are in one. None where
+    there are no copies, or it is not known where.
+    """
+    if place:
+        return open_place(place, timeout, option)
+    if told.get("mode") != "copy":
+        return None
+    from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
+
+    beside = dest and pathlib.Path(dest, names.ARTIFACTS)
+    if beside and beside.is_dir():
+        return Folder(beside, f"{option}.path")
+    destination = str(told.get("destination"))
+    return Folder(destination, f"{option}.path") if destination.startswith("/") else None
 
 
 class Extras:

@@ -11,6 +11,7 @@ import os
 import pathlib
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup import (
+    copies,
     folder,
     locks,
     manifest,
@@ -71,6 +72,7 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
     here, there = ([one for one in found if _holds(one, sets.databases)] for found in (here, there))
     listed = merge(here, there, sets, now)
     problems += judge(listed, sets, now, last, running or bool(unread), folder.since(dest))
+    problems += copies.problems(here, sets, deep)
     if not running and orphans:
         problems.append(f"A backup was interrupted and left {orphans[0]} in {dest}; the next one removes it.")
     newest = newest_complete(listed)

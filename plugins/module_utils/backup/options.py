@@ -67,6 +67,7 @@ def sets_spec() -> dict:
         "dest": {"type": "path", "required": True},
         "databases": {"type": "list", "elements": "str", "default": []},
         "s3": {"type": "dict", "options": store_spec()},
+        "artifacts": {"type": "dict", "options": {"destination": {"type": "dict", "options": place_spec()}}},
         "max_age": {"type": "str"},
         "min_size": {"type": "str"},
         "minimum_redundancy": {"type": "int", "default": 2},

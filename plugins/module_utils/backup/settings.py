@@ -49,7 +49,10 @@ class Artifacts:
 
 @dataclasses.dataclass(frozen=True)
 class Sets:
-    """Where the sets are, of which databases, and which are enough. ``max_age`` in seconds, ``min_size`` in bytes."""
+    """Where the sets are, of which databases, and which are enough. ``max_age`` in seconds, ``min_size`` in bytes.
+
+    ``copies``: where copies of artifacts are; None for the usual place, beside the sets.
+    """
 
     dest: pathlib.Path
     s3: S3 | None = None
@@ -58,6 +61,12 @@ class Sets:
     minimum_redundancy: int = 2
     policy: Policy = Policy()
     databases: tuple[str, ...] = ()
+    copies: Place | None = None
+
+    @property
+    def stores(self) -> list[S3]:
+        """The places in S3 stores."""
+        return [place for place in (self.s3, self.copies.s3 if self.copies else None) if place]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +98,8 @@ class Settings:
     @property
     def stores(self) -> list[S3]:
         """The places in S3 stores."""
-        places = (self.sets.s3, *(place.s3 for place in (self.artifacts.source, self.artifacts.destination) if place))
-        return [place for place in places if place]
+        source = self.artifacts.source
+        return self.sets.stores + ([source.s3] if source and source.s3 else [])
 
     @property
     def secrets(self) -> list[str]:
@@ -150,7 +159,7 @@ def place(params: dict | None, option: str) -> Place | None:
     return Place(path=params["path"]) if params["path"] else Place(s3=s3(params, option))
 
 
-def artifacts(params: dict | None, dest: pathlib.Path) -> Artifacts:
+def artifacts(params: dict | None, where: Sets) -> Artifacts:
     """What becomes of artifacts; their copies go beside the sets where nothing else is said."""
     if not params or params["mode"] == "none":
         return Artifacts()
@@ -159,7 +168,7 @@ def artifacts(params: dict | None, dest: pathlib.Path) -> Artifacts:
         raise wrong("artifacts.source is missing: it is where MLflow's artifacts are.")
     destination = None
     if params["mode"] == "copy":
-        destination = place(params["destination"], "artifacts.destination") or Place(path=str(dest / names.ARTIFACTS))
+        destination = where.copies or Place(path=str(where.dest / names.ARTIFACTS))
     return Artifacts(params["mode"], source, destination)
 
 
@@ -182,6 +191,7 @@ def sets(params: dict) -> Sets:
         params["minimum_redundancy"],
         Policy(**retention),
         tuple(dict.fromkeys(params["databases"])),
+        place((params["artifacts"] or {}).get("destination"), "artifacts.destination"),
     )
 
 
@@ -224,7 +234,7 @@ def settings(params: dict) -> Settings:
         state=state,
         label=label,
         restore_login=restore,
-        artifacts=artifacts(params["artifacts"], found.dest),
+        artifacts=artifacts(params["artifacts"], found),
         encrypt_to=tuple(params["encrypt_to"]),
         **{
             name: params[name]

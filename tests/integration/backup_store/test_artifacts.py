@@ -169,6 +169,21 @@ def test_a_lost_or_cut_copy_is_made_anew(place, tmp_path):
     assert backups.bring_back("two", place())["b"] == b"content b"
 
 
+def test_copies_that_are_gone_or_damaged_are_found(backups, tmp_path):
+    for name in ("a", "b", "c", "odd\nname"):
+        put(backups.source, name, b"content " + name.encode())
+    number = backups("one")["number"]
+    entries = list(backups.entries("one").values())
+    mover = copy.Mover(tmp_path, 120)
+    current = backups.destination.below("current")
+    assert find.lacking(backups.destination, entries, number, mover) == []
+    current.delete("a")
+    current.write("b", [b"CONTENT b"])
+    current.write("c", [b"cut"])
+    assert find.lacking(backups.destination, entries, number) == ["a", "c"]
+    assert find.lacking(backups.destination, entries, number, mover) == ["a", "b", "c"]
+
+
 def test_a_killed_backup_is_taken_up(backups, place):
     for number in range(20):
         put(backups.source, f"f{number}", f"content {number}".encode())

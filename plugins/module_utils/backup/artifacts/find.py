@@ -65,6 +65,19 @@ def group(copies, entries, number):
     return found, missing
 
 
+def lacking(destination, entries, number, mover=None):
+    """The paths of entries that have no whole copy: there is none of their size, or it reads as something else.
+
+    Copies are only listed without a ``mover``, and read by it with one.
+    """
+    groups, missing = group(read(destination), entries, number)
+    wrong = [entry.path for entry in missing]
+    for folder, found in groups.items() if mover else ():
+        names = [entry.name for entry in found]
+        wrong += unlike(zip(found, names), mover.hashes(destination.below(folder), names))
+    return sorted(wrong)
+
+
 def unlike(read, hashes):
     """The paths of entries whose objects were read and are not what their hashes say; one without a hash is unknown.
 

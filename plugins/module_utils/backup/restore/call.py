@@ -14,7 +14,7 @@ import shutil
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup import dump, manifest, names, postgres
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_place
+from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_copies, open_place
 from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import Progress
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import hold, plan, sets, target
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.job import Job
@@ -190,25 +190,8 @@ def open_artifacts(job: Job, data: dict, work, files: Files):
         listed.get("number", 0),
         data["label"],
         open_place(job.live, job.timeout, "artifacts.live"),
-        _copies(job, listed),
+        open_copies(job.copies, listed, job.source, job.timeout, "artifacts.copies"),
         copy.Mover(work, job.timeout),
         job.check_artifacts,
         job.options.force,
     )
-
-
-def _copies(job, listed):
-    """Where copies are: as the options say, else beside the sets, else where the manifest says; None without any."""
-    from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
-
-    if job.copies:
-        return open_place(job.copies, job.timeout, "artifacts.copies")
-    if listed["mode"] != "copy":
-        return None
-    beside = [pathlib.Path(job.source, names.ARTIFACTS)] if job.source else []
-    told = str(listed.get("destination") or "")
-    beside += [pathlib.Path(told)] if told.startswith("/") else []
-    for path in beside:
-        if path.is_dir():
-            return Folder(path, "artifacts.copies.path")
-    return None

@@ -22,6 +22,24 @@ def wanted(**given):
     return settings.Settings(settings.Sets(pathlib.Path("/sets")), Login("db"), **given)
 
 
+@pytest.mark.parametrize(
+    ("place", "mode", "dest", "told", "found"),
+    [
+        (settings.Place("/given"), "inventory", "beside", "/told", "/given"),
+        (None, "inventory", "beside", "/told", None),
+        (None, "copy", "beside", "/told", "{}/beside/artifacts"),
+        (None, "copy", "other", "/told", "/told"),
+        (None, "copy", None, "/told", "/told"),
+        (None, "copy", "other", "https://s3 s3://b/", None),
+        (None, "copy", None, None, None),
+    ],
+)
+def test_where_copies_of_artifacts_are(tmp_path, place, mode, dest, told, found):
+    (tmp_path / "beside/artifacts").mkdir(parents=True)
+    opened = extras.open_copies(place, {"mode": mode, "destination": told}, dest and tmp_path / dest, 5, "option")
+    assert (opened and opened.where) == (found and found.format(tmp_path))
+
+
 def test_nothing_to_check():
     assert extras.Extras().check(wanted()) is None
 

@@ -61,6 +61,14 @@ def test_where_copies_of_artifacts_go():
     assert made(artifacts={"source": source, "mode": "inventory"}).artifacts.destination is None
     assert made(artifacts={"source": source, "mode": "none"}).artifacts == settings.Artifacts()
     assert made(artifacts={"source": STORE}).artifacts.source.s3.bucket == "b"
+    assert made(artifacts={"source": source}).sets.copies is None
+    assert made(artifacts={"source": source, "destination": {"path": "/copies"}}).sets.copies.path == "/copies"
+
+
+def test_the_sets_alone():
+    given = {"dest": "/sets", "s3": STORE, "artifacts": {"destination": {**STORE, "bucket": "c"}}}
+    found = settings.sets(options.complete(options.sets_spec(), given))
+    assert [place.bucket for place in found.stores] == ["b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the artifacts of the newest set have their copies. What they have not is told, never raised."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup import locks, names
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_copies
+from ansible_collections.mlops.stack.plugins.module_utils.backup.results import some
+
+# Seconds for listing copies in a store, and for reading all of them.
+LISTING = 120
+READING = 86400
+
+
+def problems(here, sets, deep: bool = False) -> list[str]:
+    """What is wrong with the copies that the newest complete set of the folder needs, one sentence at most.
+
+    ``here`` are the folder's sets, ``sets`` the settings of that name. With ``deep``, copies are read, too. Nothing is
+    said of an encrypted set, whose list nobody can read here, nor while a backup moves copies about.
+    """
+    newest = newest_with_copies(here)
+    lock = sets.dest / names.LOCK
+    if newest is None or newest.manifest["encrypted"] or locks.is_held(lock):
+        return []
+    found = look(newest, sets, deep)
+    return [] if locks.is_held(lock) else found
+
+
+def newest_with_copies(here):
+    """The newest complete set whose artifacts were copied, None where there is none."""
+    copied = [one for one in here if one.complete and (one.manifest["artifacts"] or {}).get("mode") == "copy"]
+    return max(copied, key=lambda one: (one.created, one.label), default=None)
+
+
+def look(one, sets, deep: bool) -> list[str]:
+    """What is wrong with the copies that one set needs."""
+    from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import copy, find
+    from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import read_list
+
+    told = one.manifest["artifacts"]
+    try:
+        entries = list(read_list(one.path / names.ARTIFACTS_LIST))
+    except (OSError, ValueError, KeyError, TypeError):
+        return [f"The list of artifacts of the set {one.label} cannot be read: the set is damaged."]
+    try:
+        place = open_copies(sets.copies, told, sets.dest, READING if deep else LISTING, "artifacts.destination")
+        if place is None:
+            return []
+        with contextlib.ExitStack() as stack:
+            mover = None
+            if deep:
+                scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-stack-copies-"))
+                mover = copy.Mover(scratch, READING)
+            lacking = find.lacking(place, entries, told.get("number", 0), mover)
+    except BackupError as error:
+        return [error.message]
+    if not lacking:
+        return []
+    return [
+        f"Of the {len(entries)} artifacts of the set {one.label}, {len(lacking)} have no whole copy in {place.where}"
+        f" ({some(lacking, len(lacking))}); the next backup copies those again that are still there."
+    ]
