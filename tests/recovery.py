@@ -6,10 +6,11 @@
 
 Runs, models and artifacts are logged while the timer makes backups, with copies in a store elsewhere by a key that
 cannot delete. All machines are destroyed and new ones made, with new passwords; site.yml and restore.yml bring the
-stack back from that store. Every run that was acknowledged before the backup has to be there, with every artifact's
-hash equal. Then an upgrade of MLflow's two servers fails half-way, one fails after the migration on one of them, and
-one succeeds; nothing may be lost by any of them. What was deleted is removed for good, but not while a backup is made.
-Last, a restore is rehearsed.
+stack back from that store, whose sets are encrypted. Every run that was acknowledged before the backup has to be there,
+with every artifact's hash equal. Then an upgrade of MLflow's two servers fails half-way, one fails after the migration
+on one of them, and one succeeds; nothing may be lost by any of them, of what is logged meanwhile neither. What was
+deleted is removed for good, but not while a backup is made. Last, a restore is rehearsed: with all copies of artifacts,
+without one of them, and without any.
 
 Stand-ins: the clients speak REST (bench/tracking.py), and the store elsewhere is a process of the control machine.
 """
@@ -54,6 +55,9 @@ VARIABLES = {
 SETS = "/var/backups/mlops-stack"
 BUCKET = "elsewhere"
 FROM_STORE = ("-e", "backup_restore_from=store")
+KEY = "/run/age-key"
+WITH_KEY = ("-e", f"backup_identity_file={KEY}")
+COPIES = "backups/artifacts/current/"
 BACKUP_LIMIT = 300
 PATIENCE = 10
 OBSTACLE = "ALTER TABLE jobs ADD COLUMN executor_backend text"
@@ -131,7 +135,13 @@ class Log:
 
 @contextlib.contextmanager
 def elsewhere(nodes: harness.Bed):
-    """A store that survives, and the variables of backups to it: a versioned bucket, and a key without deletion."""
+    """A store that survives: its client, and the variables of encrypted backups to it.
+
+    The bucket has versions, and the backup's key cannot delete.
+    """
+    host.install_missing({"age": ["age"]})
+    harness.run(["age-keygen", "-o", str(nodes.folder / "age-key")], limit=60, what="age-keygen")
+    recipient = harness.run(["age-keygen", "-y", str(nodes.folder / "age-key")], limit=60, what="age-keygen").strip()
     # Nobody else may have started it yet.
     engine.ensure()
     nodes.testbed.ensure_network()
@@ -146,19 +156,17 @@ def elsewhere(nodes: harness.Bed):
         client.put_bucket_policy(Bucket=BUCKET, Policy=no_delete_policy(BUCKET, "backup", "backups"))
         place = {
             "bucket": BUCKET,
+            "prefix": "backups",
             "endpoint_url": store.url,
             "access_key": "backup-key",
             "secret_key": secret("backup"),
         }
-        yield {
-            "backup_s3": json.dumps({**place, "prefix": "backups/sets"}),
-            "backup_artifacts_s3": json.dumps({**place, "prefix": "backups/artifacts"}),
-        }
+        yield client, {"backup_s3": json.dumps(place), "backup_encrypt_to": json.dumps([recipient])}
 
 
 def main() -> int:
     """Return 0 when everything held."""
-    with harness.bed("recovery", VARIABLES) as nodes, elsewhere(nodes) as variables:
+    with harness.bed("recovery", VARIABLES) as nodes, elsewhere(nodes) as (store, variables):
         nodes.variables.update(variables)
         nodes.up(GROUPS)
         harness.say("site.yml")
@@ -171,20 +179,19 @@ def main() -> int:
         harness.playbook("site.yml", nodes.inventory)
         stop_timer(nodes)
         refuse_the_empty_one(nodes)
-        harness.say("restore.yml")
         named = (*FROM_STORE, "-e", f"backup_set={label}")
+        harness.say("restore.yml, at first without the key")
+        refused(nodes, "restore", (f"The set {label} is encrypted: set identity_file",), *named)
+        lend_key(nodes)
+        named += WITH_KEY
         harness.playbook("playbooks/restore.yml", nodes.inventory, *named)
         look(nodes, logged, created)
         harness.say("restore.yml again, which may change nothing")
         harness.expect_unchanged(harness.playbook("playbooks/restore.yml", nodes.inventory, *named))
         upgrade(nodes, logged, created)
         remove_for_good(nodes, logged)
-        harness.say("restore_drill.yml")
-        output = harness.playbook("playbooks/restore_drill.yml", nodes.inventory)
-        found = re.search(r"can be restored: (\d+) runs and\s+(\d+) artifacts", output)
-        if not found or min(map(int, found.groups())) < RUNS:
-            raise harness.BenchError("The rehearsal did not read every run and artifact.")
-        harness.say(f"the rehearsal read {found[1]} runs and {found[2]} artifacts")
+        rehearse(nodes, store)
+        without_copies(nodes)
     return 0
 
 
@@ -210,6 +217,12 @@ def log_under_the_timer(nodes: harness.Bed) -> tuple[Log, float, str]:
     if before < RUNS:
         raise harness.BenchError("The backup is older than the runs that it is to hold.")
     return logged, created, label
+
+
+def lend_key(nodes: harness.Bed) -> None:
+    """Put the key that decrypts sets onto the backup host."""
+    content = (nodes.folder / "age-key").read_text(encoding="utf-8")
+    nodes.ssh("vault", f"install -m 0600 -o mlops-backup /dev/stdin {KEY} <<'KEY'\n{content}KEY\n")
 
 
 def stop_timer(nodes: harness.Bed) -> None:
@@ -249,13 +262,7 @@ def refuse_the_empty_one(nodes: harness.Bed) -> None:
     """Backups go on: a set of the new, empty stack must not be taken for the newest one."""
     harness.say("a backup of the empty stack, which 'latest' may not mean")
     harness.playbook("playbooks/backup.yml", nodes.inventory)
-    try:
-        harness.playbook("playbooks/restore.yml", nodes.inventory, *FROM_STORE)
-    except harness.BenchError as failure:
-        if "name the set that you mean" not in " ".join(str(failure).split()):
-            raise
-    else:
-        raise harness.BenchError("The set of the empty stack was restored over nothing that was said.")
+    refused(nodes, "restore", ("name the set that you mean",), *FROM_STORE)
 
 
 def look(nodes: harness.Bed, logged: Log, created: float) -> None:
@@ -289,6 +296,8 @@ def upgrade(nodes: harness.Bed, logged: Log, created: float) -> None:
     """Fail half-way, perhaps fail after the migration, then succeed; look for everything each time."""
     harness.say(f"upgrade.yml to {NEW}, whose second migration cannot be made")
     to_new = ("-e", f"mlflow_server_version={NEW}")
+    refused(nodes, "upgrade", ("is encrypted: set identity_file",), *to_new)
+    to_new += WITH_KEY
     psql = "cd / && runuser -u postgres -- psql --quiet --set ON_ERROR_STOP=1 mlflow --command"
     nodes.ssh("core", f'{psql} "{OBSTACLE}"')
     expect_failure(nodes, logged, created, "executor_backend", *to_new)
@@ -309,16 +318,51 @@ def upgrade(nodes: harness.Bed, logged: Log, created: float) -> None:
 
 def expect_failure(nodes: harness.Bed, logged: Log, created: float, reason: str, *options: str) -> None:
     """An upgrade that has to fail for a reason, and to leave the old release serving with nothing lost."""
-    try:
-        harness.playbook("playbooks/upgrade.yml", nodes.inventory, *options)
-    except harness.BenchError as failure:
-        text = " ".join(str(failure).split())
-        if reason not in text or "the old release serves again" not in text:
-            raise harness.BenchError(f"The upgrade failed in another way than it was to:\n{failure}") from failure
-    else:
-        raise harness.BenchError("The upgrade was to fail, and did not.")
+    with somebody_logs(nodes, logged.experiment):
+        refused(nodes, "upgrade", (reason, "the old release serves again"), *options)
     expect_version(nodes, OLD)
     look(nodes, logged, created)
+
+
+def refused(nodes: harness.Bed, playbook: str, words: tuple[str, ...], *options: str) -> None:
+    """A playbook that has to fail, with these words."""
+    try:
+        harness.playbook(f"playbooks/{playbook}.yml", nodes.inventory, *options)
+    except harness.BenchError as failure:
+        text = " ".join(str(failure).split())
+        if not all(word in text for word in words):
+            raise harness.BenchError(f"{playbook}.yml failed in another way than it was to:\n{failure}") from failure
+    else:
+        raise harness.BenchError(f"{playbook}.yml was to fail, and did not.")
+
+
+@contextlib.contextmanager
+def somebody_logs(nodes: harness.Bed, experiment: str):
+    """Log runs through every server meanwhile, whenever one answers; each that is acknowledged has to stay."""
+    acknowledged: list[str] = []
+    over = threading.Event()
+
+    def log(server: str) -> None:
+        place = {**nodes.client(), "MLFLOW_TRACKING_URI": f"http://{nodes.address(server)}:5000"}
+        while not over.wait(0.3):
+            with contextlib.suppress(harness.BenchError):
+                acknowledged.append(tracking.Client.of(place).create_run(experiment)["run_id"])
+
+    threads = [threading.Thread(target=log, args=(server,)) for server in GROUPS["mlflow"]]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    client = tracking.Client.of(nodes.client())
+    for run in acknowledged:
+        client.call("GET", f"/api/2.0/mlflow/runs/get?run_id={run}")
+    harness.say(f"{len(acknowledged)} runs that were logged meanwhile are there")
+    if not acknowledged:
+        raise harness.BenchError("Nobody could log a run before or after the upgrade.")
 
 
 def expect_version(nodes: harness.Bed, wanted: str) -> None:
@@ -352,7 +396,8 @@ def remove_for_good(nodes: harness.Bed, logged: Log) -> None:
             if removing.done():
                 raise harness.BenchError(f"gc.yml did not wait for the backup:\n{removing.result()}")
         removing.result()
-    nodes.ssh("vault", f"zgrep -q {path.rpartition('/')[0]} {SETS}/{newest(nodes)}/artifacts.jsonl")
+    listed = f"{SETS}/{newest(nodes)}/artifacts.jsonl.age"
+    nodes.ssh("vault", f"age --decrypt --identity {KEY} {listed} | zgrep -q {path.rpartition('/')[0]}")
     for place in places:
         try:
             tracking.Client.of(nodes.client()).call("GET", place)
@@ -363,6 +408,31 @@ def remove_for_good(nodes: harness.Bed, logged: Log) -> None:
         raise harness.BenchError(f"gc.yml left {place}.")
     harness.say("gc.yml again, which may change nothing")
     harness.expect_unchanged(harness.playbook(*at_once))
+
+
+def rehearse(nodes: harness.Bed, store) -> None:
+    """restore_drill.yml reads everything, and is not content where a copy of an artifact is gone."""
+    harness.say("restore_drill.yml")
+    output = harness.playbook("playbooks/restore_drill.yml", nodes.inventory, *WITH_KEY)
+    found = re.search(r"can be restored: (\d+) runs and\s+(\d+) artifacts", output)
+    if not found or min(map(int, found.groups())) < RUNS:
+        raise harness.BenchError("The rehearsal did not read every run and artifact.")
+    harness.say(f"the rehearsal read {found[1]} runs and {found[2]} artifacts")
+    name = store.list_objects_v2(Bucket=BUCKET, Prefix=COPIES, MaxKeys=1)["Contents"][0]["Key"]
+    store.delete_object(Bucket=BUCKET, Key=name)
+    harness.say("restore_drill.yml without one of the copies")
+    words = ("cannot be relied on: 1 of its artifacts are nowhere", name.removeprefix(COPIES))
+    refused(nodes, "restore_drill", words, *WITH_KEY)
+
+
+def without_copies(nodes: harness.Bed) -> None:
+    """A set that only lists the artifacts, and is not encrypted, is rehearsed and restored like any other."""
+    plain = ("-e", json.dumps({"backup_artifacts": "inventory", "backup_encrypt_to": [], "backup_label": "listed"}))
+    for name, *options in (("backup",), ("restore_drill",), ("restore", "-e", "backup_set=listed")):
+        harness.say(f"{name}.yml of a set that only lists artifacts")
+        output = harness.playbook(f"playbooks/{name}.yml", nodes.inventory, *plain, *options)
+        if name == "restore_drill" and "are in the live store" not in " ".join(output.split()):
+            raise harness.BenchError(f"The rehearsal did not look for the artifacts:\n{output}")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.mlops.stack.plugins.module_utils.archive import settings as archive
 from ansible_collections.mlops.stack.plugins.module_utils.stack import (
     availability,
+    backup,
     checks,
     docker,
     firewall,
@@ -46,6 +47,7 @@ class ActionModule(ActionBase):
             wanted = [
                 *variables.HOST_VARIABLES,
                 *availability.VARIABLES,
+                *backup.VARIABLES,
                 *docker.VARIABLES,
                 *firewall.VARIABLES,
                 *releases.VARIABLES,

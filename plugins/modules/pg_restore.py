@@ -146,7 +146,6 @@ options:
         touched, unless O(force) is set.
       - V(size) lists the store and compares sizes, and ETags where they are hashes. V(hash) reads each object too.
         V(none) looks at none.
-      - In check mode, the artifacts of a set that is encrypted or in a store are not looked at.
     type: str
     choices: [none, size, hash]
     default: size
@@ -211,6 +210,12 @@ options:
     description:
       - File to which the set's file of secrets is written, readable by its owner only, when something was restored.
     type: path
+  secret_files:
+    description:
+      - The secrets in force, as in O(mlops.stack.pg_backup#module:secret_files). A set that was made with another one,
+        and has rows that can be read with that one alone, is refused unless O(force) is set.
+    type: dict
+    default: {}
   work_dir:
     description:
       - Folder for what is downloaded or decrypted, which is removed at the end. It needs the size of the set.
@@ -226,8 +231,8 @@ options:
     default: 86400
   force:
     description:
-      - With O(mode=swap), restores a set again that is there already, without artifacts that are missing, and with a
-        schema that O(mlflow_env) does not know.
+      - With O(mode=swap), restores a set again that is there already, without artifacts that are missing, with a
+        schema that O(mlflow_env) does not know, and with rows that the secrets of O(secret_files) cannot read.
       - With O(mode=scratch), replaces an earlier scratch restore. A database that no scratch restore made is never
         replaced.
     type: bool
@@ -344,6 +349,11 @@ old_db:
   returned: success
   type: dict
   sample: {"mlflow": "mlflow__old_20261121T131500Z-9f3a"}
+artifacts_named:
+  description: How many artifacts the set names.
+  returned: success
+  type: int
+  sample: 2000
 artifacts_checked:
   description: Whether the set's artifacts were looked for.
   returned: success

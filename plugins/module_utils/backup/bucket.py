@@ -198,6 +198,10 @@ class SetStore:
         (folder / MANIFEST).chmod(0o600)
         return manifest
 
+    def download_file(self, label, item, target):
+        """Download one of a set's files, as its manifest names it, and check its hash."""
+        self._fetch(self.objects.below(label), item, target)
+
     @staticmethod
     def _fetch(there, item, target):
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

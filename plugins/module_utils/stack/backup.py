@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from ansible_collections.mlops.stack.plugins.module_utils.stack import postgres
 
+#: Variables of the backup host that are read beforehand.
+VARIABLES = ("backup_artifacts",)
+
 #: How the names of the backup's Python environments begin.
 ENVIRONMENT = "backup-py"
 
@@ -29,6 +32,22 @@ def group(members, name, backend):
             "use mlflow_server_backend: postgresql, or empty the group." % (name, backend)
         )
     return problems
+
+
+def artifacts(name, variables, place):
+    """Sentences about artifacts that nobody would back up.
+
+    :param name: the backup host's inventory name.
+    :param variables: its inventory variables.
+    :param place: mlflow_server_artifacts.
+    """
+    chosen = variables.get("backup_artifacts")
+    if place == "local" and chosen != "none":
+        return [
+            "%s would back up MLflow's database without the artifacts, because mlflow_server_artifacts is local: use "
+            "mlflow_server_artifacts: s3, or set backup_artifacts: none and copy them yourself." % name
+        ]
+    return []
 
 
 def is_installed(facts):

@@ -154,6 +154,8 @@ def make(groups, group_names, hosts, secrets):
     problems += unusable
     problems += checks.groups(groups, group_names, values["mlflow_server_backend"], values["mlflow_server_artifacts"])
     problems += backup.group(groups["backup"], group_names["backup"], values["mlflow_server_backend"])
+    for name in groups["backup"]:
+        problems += backup.artifacts(name, hosts[name]["variables"], values["mlflow_server_artifacts"])
     for name, value in secrets.items():
         problems += checks.secret(name, value)
     problems += checks.left_out(hosts, groups["mlflow"])
@@ -277,6 +279,7 @@ def compose(groups, values, reached, workers):
             "client_networks": [addresses.network(client) for client in clients],
             "backup_networks": [addresses.network(private(backup_host))] if backup_host else [],
             "version": values["postgres_version"],
+            "repository": values["postgres_repository"],
             "settings": {},
         },
         "s3": {

@@ -171,9 +171,28 @@ def test_an_encrypted_set(stack):
     recipient = stack.shell("age-keygen -y /srv/identity")
     stack.backup("a", encrypt_to=[recipient])
     assert "set identity_file" in stack.restore("a")["msg"]
+    # Before anything is made it is known that the key is the right one.
+    stack.shell("rm -f /srv/another; age-keygen -o /srv/another 2>/dev/null")
+    refused = stack.restore("a", identity_file="/srv/another", check=True)
+    assert "no identity matched any of the recipients" in refused["msg"]
+    assert stack.restore("a", identity_file="/srv/identity", check=True)["changed"] is True
     made = stack.restore("a", identity_file="/srv/identity")
     assert (made["changed"], stack.rows("mlflow__scratch_a")) == (True, 2000)
     assert stack.shell(f"ls -A {SETS} {SETS}/a | grep -c -e restore -e plain || true") == "0"
+
+
+def test_a_set_that_the_passphrase_in_force_cannot_read(stack):
+    stack.sql("SET ROLE mlflow; CREATE TABLE secrets (id int); INSERT INTO secrets VALUES (1)", "mlflow")
+    stack.shell("echo theirs >/srv/theirs; echo ours >/srv/ours")
+    stack.backup("a", secret_files={"mlflow_encryption_passphrase": "/srv/theirs"})
+    before = stack.state()
+    for check in (True, False):
+        options = {"mode": "swap", "check": check}
+        refused = stack.restore("a", secret_files={"mlflow_encryption_passphrase": "/srv/ours"}, **options)
+        assert "made with another mlflow_encryption_passphrase than the one in force, and 1 rows" in refused["msg"]
+        assert stack.state() == before
+        made = stack.restore("a", secret_files={"mlflow_encryption_passphrase": "/srv/theirs"}, **options)
+        assert made["changed"] is True
 
 
 LARGEST = "f=$(ls -S databases/mlflow/*.dat* | head -1);"

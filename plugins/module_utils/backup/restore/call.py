@@ -164,7 +164,7 @@ def secrets(job: Job, files: Files, write: bool) -> dict:
 
 
 def open_artifacts(job: Job, data: dict, work, files: Files):
-    """The set's artifacts; None where they are not to be looked at, or cannot be."""
+    """The set's artifacts; None where they are not to be looked at."""
     listed = data.get("artifacts")
     if not listed or job.check_artifacts == "none":
         return None
@@ -177,10 +177,7 @@ def open_artifacts(job: Job, data: dict, work, files: Files):
             "options",
             safe_to_retry=False,
         )
-    path = files.path(listed["list_file"])
-    # In check mode, what is in a store or encrypted is not fetched.
-    if path is None:
-        return None
+    path = files.fetch(listed["list_file"])
     from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import copy
     from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import read_list
     from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.artifacts import Artifacts

@@ -42,6 +42,7 @@ def spec() -> dict:
         "mlflow_env": {"type": "path"},
         "identity_file": {"type": "path"},
         "secrets_dest": {"type": "path"},
+        "secret_files": {"type": "dict", "default": {}, "no_log": False},
         "work_dir": {"type": "path"},
         "lock_timeout": {"type": "int", "default": 60},
         "timeout": {"type": "int", "default": 86400},
@@ -71,6 +72,7 @@ class Job:
     mlflow_env: str | None = None
     identity_file: str | None = None
     secrets_dest: str | None = None
+    secret_files: dict = dataclasses.field(default_factory=dict)
     work_dir: str = WORK
     lock_timeout: int = 60
     timeout: int = 86400
@@ -120,7 +122,7 @@ def job(params: dict) -> Job:
             name: params[name]
             for name in (
                 *("source", "jobs", "check_artifacts", "mlflow_env", "identity_file", "secrets_dest"),
-                *("lock_timeout", "timeout"),
+                *("secret_files", "lock_timeout", "timeout"),
             )
         },
     )

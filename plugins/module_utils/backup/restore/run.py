@@ -147,6 +147,9 @@ class Restore:
             self.tools.prepare([step.target.facts for step in todo], facts.version_num)
         with self.phase("hash", sum(item["size"] for item in self.manifest["files"]), "bytes"):
             self.tools.verify([step.target.facts for step in todo], check_mode, self.progress.report)
+        wrong = [] if self.options.force else self.tools.secrets(self.manifest)
+        if wrong:
+            raise plan.refuse(plan.first(wrong))
         self.artifacts = self.tools.artifacts()
         if self.artifacts:
             with self.phase("check_artifacts"):
@@ -264,6 +267,7 @@ class Restore:
             "databases": [step.result() for step in self.steps],
             "counts": {step.target.name: step.counts for step in self.steps if step.counts},
             "old_db": {step.target.name: step.old for step in self.steps if step.old},
+            "artifacts_named": (self.manifest.get("artifacts") or {}).get("objects", 0),
             "artifacts_checked": self.artifacts is not None,
             "missing_artifacts": self.missing,
             "different_artifacts": self.artifacts.other if self.artifacts else [],

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import socket
@@ -13,7 +14,8 @@ import time
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup import dump, names, seal, verify
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import load, sets, units
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import load, secrets, sets, units
+from ansible_collections.mlops.stack.plugins.module_utils.backup.settings import read_secret
 from ansible_collections.mlops.stack.plugins.module_utils.backup.together import Together
 from ansible_collections.mlops.stack.plugins.module_utils.mlflow import revisions
 from ansible_collections.mlops.stack.plugins.module_utils.process import run as process
@@ -56,7 +58,8 @@ class Files:
     def verify(self, check_mode: bool = False, progress=None) -> None:
         """Read all files and compare their hashes; fetch and decrypt them where they have to be.
 
-        In check mode nothing is fetched: of a set in a store only the files' sizes are compared.
+        In check mode, of a set in a store only the files' sizes are compared, and of one that is encrypted the smallest
+        file alone is decrypted: it tells whether the identity is the right one.
         """
         if self.manifest["encrypted"] and not self.identity_file:
             raise BackupError(
@@ -74,22 +77,43 @@ class Files:
             wrong = verify.compare(self.folder, self.manifest)
         if wrong:
             raise damaged(self.label, wrong)
-        if self.manifest["encrypted"] and not check_mode:
-            self._decrypt()
+        if self.manifest["encrypted"] and check_mode:
+            sealed = [item for item in self.manifest["files"] if _is_sealed(item)]
+            self.fetch(_plain(min(sealed, key=lambda item: item["size"])))
+        elif self.manifest["encrypted"]:
+            plain = self.work / "plain"
+            sets.borrow(self.folder, plain, [item["path"] for item in self.manifest["files"]])
+            self._decrypt(plain, self.manifest["files"])
+            self.folder, self.plain = plain, True
 
-    def _decrypt(self):
-        plain = self.work / "plain"
-        sealed = [item for item in self.manifest["files"] if item["path"].endswith(names.SEALED)]
-        sets.borrow(self.folder, plain, [item["path"] for item in self.manifest["files"]])
-        seal.decrypt(plain, [item["path"] for item in sealed], self.identity_file, self.timeout)
-        wrong = []
-        for item in sealed:
-            name = item["path"].removesuffix(names.SEALED)
-            if verify.sha256(plain / name)[1] != item["plain_sha256"]:
-                wrong.append(f"{name} is not what was encrypted")
+    def _decrypt(self, folder, items):
+        """Decrypt those of a folder's files that are encrypted."""
+        sealed = [item for item in items if _is_sealed(item)]
+        seal.decrypt(folder, [item["path"] for item in sealed], self.identity_file, self.timeout)
+        wrong = [
+            f"{_plain(item)} is not what was encrypted"
+            for item in sealed
+            if verify.sha256(folder / _plain(item))[1] != item["plain_sha256"]
+        ]
         if wrong:
             raise damaged(self.label, wrong)
-        self.folder, self.plain = plain, True
+
+    def fetch(self, name: str) -> pathlib.Path | None:
+        """The path of one of the set's files, which is fetched and decrypted alone where it is not here yet.
+
+        None where the set has no such file.
+        """
+        if self.readable or not self.holds(name):
+            return self.path(name)
+        alone = self.work / "alone"
+        if not (alone / name).exists():
+            item = next(item for item in self.manifest["files"] if _plain(item) == name)
+            if self.folder is None:
+                self.store.download_file(self.label, item, alone / item["path"])
+            else:
+                sets.borrow(self.folder, alone, [item["path"]])
+            self._decrypt(alone, [item])
+        return alone / name
 
     @property
     def readable(self) -> bool:
@@ -114,7 +138,16 @@ class Files:
 
     def holds(self, name: str) -> bool:
         """Whether the set has a file of this name."""
-        return any(item["path"] in (name, name + names.SEALED) for item in self.manifest["files"])
+        return any(_plain(item) == name for item in self.manifest["files"])
+
+
+def _is_sealed(item: dict) -> bool:
+    return item["path"].endswith(names.SEALED)
+
+
+def _plain(item: dict) -> str:
+    """A file's name before any encryption."""
+    return item["path"].removesuffix(names.SEALED)
 
 
 class Tools:
@@ -152,8 +185,17 @@ class Tools:
         for one in facts:
             self.files.check_archive(one["name"])
 
+    def secrets(self, manifest: dict) -> list[str]:
+        """Which secrets in force cannot read what the set holds."""
+        wanted = self.job.secret_files
+        path = self.files.fetch(names.SECRETS) if wanted else None
+        if path is None:
+            return []
+        ours = {name: read_secret(f"secret_files.{name}", file) for name, file in wanted.items()}
+        return secrets.others(manifest, json.loads(path.read_text(encoding="utf-8")), ours)
+
     def artifacts(self):
-        """The set's artifacts, where they are to be looked at and their list is here."""
+        """The set's artifacts, where they are to be looked at."""
         return self.artifacts_of(self.files)
 
     def load(self, facts: dict, database: str, owner: str, jobs: int, report) -> list[str]:

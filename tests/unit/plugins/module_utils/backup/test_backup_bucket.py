@@ -101,6 +101,9 @@ def test_a_set_goes_up_and_comes_back(store, s3, made, tmp_path):
     assert (back / "manifest.json").read_bytes() == (folder / "manifest.json").read_bytes()
     assert told[-1] == (48, 48)
     store.download_set(LABEL, tmp_path / "quiet")
+    one = manifest["files"][0]
+    store.download_file(LABEL, one, tmp_path / "alone/file")
+    assert (tmp_path / "alone/file").read_bytes() == CONTENT[one["path"]]
 
     store.remove_set(LABEL)
     deleted = [call["Key"] for call in s3.named("delete_object")]

@@ -27,6 +27,23 @@ def test_group(members, backend, words):
     assert all(word in sentence for word, sentence in zip(words, found, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("variables", "place", "refused"),
+    [
+        ({}, "s3", False),
+        ({"backup_artifacts": "copy"}, "s3", False),
+        ({}, "local", True),
+        ({"backup_artifacts": "copy"}, "local", True),
+        ({"backup_artifacts": "inventory"}, "local", True),
+        ({"backup_artifacts": "none"}, "local", False),
+    ],
+)
+def test_artifacts_that_nobody_would_back_up(variables, place, refused):
+    found = backup.artifacts("b1", variables, place)
+    assert bool(found) is refused
+    assert all("b1 would back up MLflow's database without the artifacts" in sentence for sentence in found)
+
+
 def test_is_installed():
     assert backup.is_installed(facts(envs=["mlflow-1", "backup-py3.13-abc"]))
     assert not backup.is_installed(facts(envs=["backup-program-abc"]))

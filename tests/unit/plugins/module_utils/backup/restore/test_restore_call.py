@@ -349,11 +349,23 @@ def test_copies_are_where_the_manifest_says(sets, tmp_path, mode, told, found):
     assert (opened.copies is not None and opened.copies.root == tmp_path / "told") is found
 
 
-def test_artifacts_whose_list_is_not_here(sets):
+def test_artifacts_of_a_set_that_names_none(sets):
     data = manifest.read(sets / "L")
     one = job(s3=S3("b", "k", "s"), live=Place(path="/live"))
-    assert call.open_artifacts(one, data, None, Files(data)) is None
     assert call.open_artifacts(one, {**data, "artifacts": None}, None, Files(data)) is None
+
+
+def test_the_list_of_artifacts_is_fetched_in_check_mode_too(sets, tmp_path):
+    data = manifest.read(sets / "L")
+
+    def download(label, item, target):
+        target.parent.mkdir(parents=True)
+        target.write_bytes((sets / label / item["path"]).read_bytes())
+
+    store = types.SimpleNamespace(download_file=download)
+    one = job(s3=S3("b", "k", "s"), live=Place(path="/live"))
+    found = call.open_artifacts(one, data, tmp_path, Files(data, store=store, work=tmp_path))
+    assert [entry.path for entry in found.entries] == ["a"]
 
 
 def test_the_world(monkeypatch, fake):

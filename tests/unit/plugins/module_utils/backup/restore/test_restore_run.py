@@ -112,6 +112,7 @@ class Tools:
         self.server = server
         self.some_artifacts = artifacts
         self.unknown = []
+        self.other_secrets = []
         self.free = None
         self.damaged = None
 
@@ -121,6 +122,9 @@ class Tools:
 
     def revisions(self, manifest):
         return self.unknown
+
+    def secrets(self, manifest):
+        return self.other_secrets
 
     def prepare(self, databases, version_num):
         assert version_num == 170000
@@ -240,7 +244,9 @@ def test_all_are_loaded_before_any_takes_its_name(work):
     ]
     assert result["not_reapplied"] == ['ALTER DATABASE "auth" SET x TO 1;']
     assert set(result["seconds"]) == {"read", "check", "hash", "load", "compare", "properties", "swap"}
-    assert (result["artifacts_checked"], result["different_artifacts"]) == (False, [])
+    assert (result["artifacts_checked"], result["different_artifacts"], result["artifacts_named"]) == (False, [], 0)
+    named = {**MANIFEST, "artifacts": {"objects": 7}}
+    assert work(Server(), manifest=named)["artifacts_named"] == 7
     assert server.analyzed == {"mlflow__new_L": True, "auth__new_L": True}
 
 
@@ -348,6 +354,16 @@ def test_what_stands_against_it_is_told_before_anything_is_made(work, what):
     with pytest.raises(BackupError, match="has 0 MiB free" if what == "space" else "MLflow does not know it."):
         work(server, tools=tools)
     assert server.log == []
+
+
+def test_a_set_that_the_secrets_in_force_cannot_read(work):
+    server = Server(mlflow=None)
+    tools = Tools(server)
+    tools.other_secrets = ["It was made with another one."]
+    with pytest.raises(BackupError, match="It was made with another one.") as caught:
+        work(server, tools=tools)
+    assert (server.log, caught.value.safe_to_retry) == (["prepare 2", "hash"], False)
+    assert work(server, Options(mode="swap", force=True), tools)["changed"] is True
 
 
 def test_force_takes_a_schema_that_is_not_known(work):

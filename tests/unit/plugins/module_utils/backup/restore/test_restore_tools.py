@@ -84,6 +84,7 @@ class Store:
         self.make_set = make_set
         self.sealed = sealed
         self.problems = list(problems)
+        self.asked = []
 
     def look(self, label):
         return types.SimpleNamespace(problems=self.problems, label=label)
@@ -91,6 +92,13 @@ class Store:
     def download_set(self, label, folder, progress):
         assert (label, progress) == ("L", None)
         self.make_set(folder, self.sealed)
+
+    def download_file(self, label, item, target):
+        assert label == "L"
+        self.asked.append(item["path"])
+        content = CONTENT[item["path"].removesuffix(".age")]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content[::-1] if self.sealed else content)
 
 
 def test_files_of_a_store_are_fetched(make_set, tmp_path):
@@ -102,11 +110,17 @@ def test_files_of_a_store_are_fetched(make_set, tmp_path):
     assert files.path("secrets.json") == tmp_path / "work/set/secrets.json"
 
 
-def test_in_check_mode_nothing_is_fetched(make_set, tmp_path):
+def test_in_check_mode_nothing_is_fetched_but_single_files(make_set, tmp_path):
     data = make_set(tmp_path / "other")
-    files = Files(data, None, Store(make_set), tmp_path / "work")
+    store = Store(make_set)
+    files = Files(data, None, store, tmp_path / "work")
     files.verify(check_mode=True)
     assert (files.folder, (tmp_path / "work").exists()) == (None, False)
+    for _time in range(2):
+        assert files.fetch("secrets.json").read_bytes() == CONTENT["secrets.json"]
+    assert files.fetch("globals.sql") is None
+    assert store.asked == ["secrets.json"]
+    assert files.readable is False
     with pytest.raises(BackupError, match="toc.dat is missing"):
         Files(data, None, Store(make_set, problems=["toc.dat is missing"])).verify(check_mode=True)
 
@@ -154,9 +168,24 @@ def test_an_encrypted_set_needs_its_identity(make_set, tmp_path):
     data = make_set(sealed=True)
     with pytest.raises(BackupError, match="The set L is encrypted: set identity_file"):
         Files(data, tmp_path / "set").verify()
-    files = Files(data, tmp_path / "set", identity_file="/identity")
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_in_check_mode_the_smallest_file_tells_whether_the_identity_is_right(make_set, tmp_path, age, stored):
+    folder = tmp_path / "set"
+    data = make_set(folder, sealed=True)
+    store = Store(make_set, sealed=True)
+    place = (None, store) if stored else (folder, None)
+    files = Files(data, *place, tmp_path / "work", "/identity", 60)
     files.verify(check_mode=True)
-    assert files.readable is False
+    assert [path.name for path in (tmp_path / "work").rglob("*") if path.is_file()] == ["secrets.json"]
+    assert store.asked == (["secrets.json.age"] if stored else [])
+    assert files.fetch("secrets.json").read_bytes() == CONTENT["secrets.json"]
+    assert (folder / "secrets.json.age").exists() and files.readable is False
+    age.append("spoiled")
+    files = Files(data, *place, tmp_path / "again", "/identity", 60)
+    with pytest.raises(BackupError, match="secrets.json is not what was encrypted"):
+        files.verify(check_mode=True)
 
 
 def make_tools(files, result=None, **job):
@@ -202,6 +231,22 @@ def test_pg_restore_that_fails(make_set, tmp_path):
     one.prepare([{"name": "mlflow"}], 170012)
     with pytest.raises(BackupError, match="Loading the set into 'd' failed: a disk is full"):
         one.load({"name": "mlflow"}, "d", "o", 1, lambda: None)
+
+
+def test_secrets_in_force(make_set, tmp_path):
+    data = {**make_set(), "databases": [{"name": "mlflow", "tables": {"public.secrets": 1}}]}
+    files = Files(data, tmp_path / "set")
+    (tmp_path / "set/secrets.json").write_text('{"mlflow_encryption_passphrase": "theirs"}')
+    (tmp_path / "ours").write_text("ours\n")
+    (tmp_path / "theirs").write_text("theirs\n")
+    for name, number in (("ours", 1), ("theirs", 0)):
+        given = {"mlflow_encryption_passphrase": str(tmp_path / name)}
+        found = make_tools(files, secret_files=given)[0].secrets(data)
+        assert len(found) == number
+        assert not any("theirs" in sentence or " ours" in sentence for sentence in found)
+    assert make_tools(files)[0].secrets(data) == []
+    data["files"] = data["files"][:1]
+    assert make_tools(files, secret_files=given)[0].secrets(data) == []
 
 
 def test_progress_is_reported_now_and_then(make_set, tmp_path):
