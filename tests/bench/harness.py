@@ -27,7 +27,7 @@ WORK = CLONE / ".build" / "bench"
 PREFIX = "bench-"
 THREE_NODES = {"postgres": ["db1"], "seaweedfs": ["store1"], "mlflow": ["ml1"]}
 PLAYBOOK_LIMIT = 600
-TAIL = 25
+TAIL = 80
 CONTROLLER_ACTIONS = frozenset(
     ("add_host", "assert", "debug", "fail", "group_by", "import_role", "import_tasks", "include_role", "include_tasks")
     + ("include_vars", "meta", "pause", "set_fact", "set_stats", "stack_plan", "validate_argument_spec")
