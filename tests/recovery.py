@@ -427,7 +427,8 @@ def rehearse(nodes: harness.Bed, store) -> None:
 
 def without_copies(nodes: harness.Bed) -> None:
     """A set that only lists the artifacts, and is not encrypted, is rehearsed and restored like any other."""
-    plain = ("-e", json.dumps({"backup_artifacts": "inventory", "backup_encrypt_to": [], "backup_label": "listed"}))
+    wanted = {"backup_artifacts": "inventory", "backup_encrypt_to": [], "backup_label": "listed"}
+    plain = ("-e", json.dumps({**wanted, "mlflow_server_version": NEW}))
     for name, *options in (("backup",), ("restore_drill",), ("restore", "-e", "backup_set=listed")):
         harness.say(f"{name}.yml of a set that only lists artifacts")
         output = harness.playbook(f"playbooks/{name}.yml", nodes.inventory, *plain, *options)

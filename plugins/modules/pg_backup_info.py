@@ -237,7 +237,7 @@ locked:
   type: bool
   sample: false
 running:
-  description: How far the running backup is; null where none runs.
+  description: How far the running backup is, or the restore that works in this folder; null where none runs.
   returned: success
   type: dict
   sample: {"label": "20261121T131500Z-9f3a", "phase": "dump", "done": 73400320, "total": null, "unit": "bytes"}

@@ -68,7 +68,7 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
     if running:
         mine = {one.label for one in here}
         there = [one for one in there if not (one.unfinished and one.label in mine)]
-    progress, last = read_json(dest / names.PROGRESS), read_json(dest / names.LAST)
+    last = read_json(dest / names.LAST)
     here, there = ([one for one in found if _holds(one, sets.databases)] for found in (here, there))
     listed = merge(here, there, sets, now)
     problems += judge(listed, sets, now, last, running or bool(unread), folder.since(dest))
@@ -83,7 +83,7 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
         "healthy": not problems,
         "problems": problems,
         "locked": running,
-        "running": progress if running else None,
+        "running": progress_of(dest) if running else None,
         "orphans": [] if running else orphans,
         "last": last,
     }
@@ -92,6 +92,12 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
 def _holds(one, databases) -> bool:
     """Whether a set holds these databases, as far as is known."""
     return one.manifest is None or set(databases) <= set(manifest.databases(one.manifest))
+
+
+def progress_of(dest) -> dict | None:
+    """How far the backup or the restore is that has the lock: what is not of it was left by one that was killed."""
+    told = [found for name in (names.PROGRESS, names.RESTORE_PROGRESS) if (found := read_json(dest / name))]
+    return max(told, key=lambda found: str(found.get("updated")), default=None)
 
 
 def read_json(path) -> dict | None:

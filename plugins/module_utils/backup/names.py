@@ -19,6 +19,7 @@ DATABASES = "databases"
 ARTIFACTS = "artifacts"
 LOCK = ".lock"
 PROGRESS = "progress.json"
+RESTORE_PROGRESS = "restore-progress.json"
 LAST = "last.json"
 # Its time is when backups were set up here.
 SINCE = ".since"
@@ -29,7 +30,7 @@ SEALED = ".age"
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # What lies beside the sets, such as the folder of a restore drill, and the word that pg_restore takes for a set.
-RESERVED = (ARTIFACTS, PROGRESS, LAST, MANIFEST, "lease.json", "drill", "latest")
+RESERVED = (ARTIFACTS, PROGRESS, RESTORE_PROGRESS, LAST, MANIFEST, "lease.json", "drill", "latest")
 STAMP = "%Y%m%dT%H%M%SZ"
 RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 

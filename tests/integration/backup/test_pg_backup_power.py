@@ -39,6 +39,8 @@ def earlier(host):
     """A disk whose power can be cut, with one good set."""
     host.shell(f"{LOOPS}\ntruncate -s 300M {WORK}/disk.img; mkfs.ext4 -q {WORK}/disk.img; mkdir {DISK}; {MOUNT}")
     label = host.run(dest=DISK).result["label"]
+    # Labels tell whole seconds: of two sets of one second, chance says which is the newer.
+    host.shell("sleep 1")
     with host.unchanged(f"{DISK}/{label}"):
         yield label
     assert host.run(**BIG).status == 0

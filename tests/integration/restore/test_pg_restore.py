@@ -166,6 +166,24 @@ def test_a_damaged_copy_takes_no_live_artifacts_place(stack):
     assert stack.shell(f"cat {ARTIFACTS}/1/run/model {SETS}/artifacts/kept/a/1/run/model") == "model\nlater-model"
 
 
+def test_copies_that_are_gone_or_damaged_make_backups_unhealthy(stack):
+    stack.backup("a", artifacts={"mode": "copy", "source": {"path": ARTIFACTS}})
+
+    def look(**more):
+        told = stack.node.module("pg_backup_info", {"dest": SETS, "minimum_redundancy": 1, **more})
+        return told["healthy"], told["problems"]
+
+    assert look() == look(deep=True) == (True, [])
+    stack.shell(f"echo PLOT > {SETS}/artifacts/current/1/run/plot")
+    assert look()[0] is True
+    assert "1 have no whole copy in /srv/sets/artifacts (1/run/plot)" in look(deep=True)[1][0]
+    stack.shell(f"mv {SETS}/artifacts /srv/copies; rm /srv/copies/current/1/run/model")
+    assert "2 have no whole copy in /srv/sets/artifacts (1/run/model, 1/run/plot)" in look()[1][0]
+    given = {"artifacts": {"destination": {"path": "/srv/copies"}}}
+    assert "1 have no whole copy in /srv/copies (1/run/model)" in look(**given)[1][0]
+    stack.shell("rm -r /srv/copies")
+
+
 def test_an_encrypted_set(stack):
     stack.shell("rm -f /srv/identity; age-keygen -o /srv/identity 2>/dev/null")
     recipient = stack.shell("age-keygen -y /srv/identity")

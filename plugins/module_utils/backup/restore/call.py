@@ -23,8 +23,6 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.tools i
 from ansible_collections.mlops.stack.plugins.module_utils.mlflow.uri import scrub
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
 
-PROGRESS = "restore-progress.json"
-
 
 def find_tools() -> list[dump.Tool]:
     """The PostgreSQL programs of this host."""
@@ -96,7 +94,7 @@ def _restore(job, check_mode, say, seams):
         files = Files(data, folder, store, work, job.identity_file, job.timeout)
         server = stack.enter_context(contextlib.closing(seams.open_server(job.login)))
         progress = Progress(job.work_dir, data["label"], no_file if check_mode else manifest.write_json, say)
-        progress.path = pathlib.Path(job.work_dir, PROGRESS)
+        progress.path = pathlib.Path(job.work_dir, names.RESTORE_PROGRESS)
         stack.callback(progress.clear)
         artifacts_of = functools.partial(open_artifacts, job, data, work)
         tools = Tools(job, files, seams.find_tools, artifacts_of)

@@ -168,6 +168,14 @@ def test_a_running_backup_is_shown_and_its_partial_is_no_orphan(tmp_path, make_s
     assert "left .partial-two in" in told["problems"][0]
 
 
+def test_a_running_restore_is_shown_though_a_killed_backup_left_its_progress(tmp_path, gather):
+    manifest.write_json(tmp_path / "progress.json", {"label": "two", "updated": "2026-11-20T03:15:00Z"})
+    restore = {"label": "one", "phase": "load", "updated": "2026-11-21T13:00:00Z"}
+    manifest.write_json(tmp_path / "restore-progress.json", restore)
+    with locks.held(tmp_path, "x", "now", 0):
+        assert gather()["running"] == restore
+
+
 @pytest.mark.parametrize(
     ("last", "why"),
     [
