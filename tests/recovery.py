@@ -320,6 +320,8 @@ def expect_failure(nodes: harness.Bed, logged: Log, created: float, reason: str,
     """An upgrade that has to fail for a reason, and to leave the old release serving with nothing lost."""
     with somebody_logs(nodes, logged.experiment):
         refused(nodes, "upgrade", (reason, "the old release serves again"), *options)
+    # The upgrade has let it go on.
+    stop_timer(nodes)
     expect_version(nodes, OLD)
     look(nodes, logged, created)
 

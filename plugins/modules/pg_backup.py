@@ -122,9 +122,9 @@ options:
   s3:
     description:
       - A second place for the sets, in an S3 store.
-      - Where the store is away or full, the call fails, after the set was made in O(dest). The next call that makes or
-        uploads a set also uploads what the store lacks of earlier ones of the same O(databases), unless O(retention)
-        would drop them from it.
+      - Where the store is away or full, the call fails, after the set was made in O(dest); one whose O(artifacts) could
+        not be copied lists them. The next call that makes or uploads a set also uploads what the store lacks of earlier
+        ones of the same O(databases), unless O(retention) would drop them from it.
     type: dict
     suboptions:
       bucket:

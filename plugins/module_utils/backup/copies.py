@@ -13,8 +13,8 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import B
 from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_copies
 from ansible_collections.mlops.stack.plugins.module_utils.backup.results import some
 
-# Seconds for listing copies in a store, and for reading all of them.
-LISTING = 120
+# Seconds for listing copies in a store, which the next hour's check is not to find at it still, and for reading them.
+LISTING = 1800
 READING = 86400
 
 

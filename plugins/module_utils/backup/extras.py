@@ -25,19 +25,22 @@ def open_copies(place, told, dest, timeout, option):
     """Where a set's artifacts have their copies: as the options say, else beside the sets, else as its manifest says.
 
     ``told`` is the artifacts' part of the manifest, ``dest`` the folder of the sets, where they are in one. None where
-    there are no copies, or it is not known where.
+    there are no copies, or it is not known where. A set that was made before copies went to a store has its own in a
+    folder still, if that is there.
     """
-    if place:
-        return open_place(place, timeout, option)
     if told.get("mode") != "copy":
+        return None
+    destination = str(told.get("destination"))
+    folders = [pathlib.Path(dest, names.ARTIFACTS)] if dest else []
+    folders = [*folders, pathlib.Path(destination)] if destination.startswith("/") else []
+    there = next((path for path in folders if path.is_dir()), None)
+    if place and (place.path or there is None):
+        return open_place(place, timeout, option)
+    if not folders:
         return None
     from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
 
-    beside = dest and pathlib.Path(dest, names.ARTIFACTS)
-    if beside and beside.is_dir():
-        return Folder(beside, f"{option}.path")
-    destination = str(told.get("destination"))
-    return Folder(destination, f"{option}.path") if destination.startswith("/") else None
+    return Folder(there or folders[-1], f"{option}.path")
 
 
 class Extras:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import socket
@@ -53,6 +54,8 @@ class Making:
         self.compress, self.compress_option = dump.compression(settings.compress, self.tool)
         self.extras = extras
         self.warnings: list[str] = []
+        # Why the set is there and the call fails.
+        self.failure: BackupError | None = None
         self.taken = None
         self.globals_done = False
         # By path in the set: size and sha256.
@@ -208,10 +211,27 @@ class Making:
         if self.settings.artifacts.mode == "none":
             return None
         with self.progress.phase("artifacts"):
-            found = self.extras.artifacts(self.settings, self.label, self.partial, self.progress.report)
+            try:
+                found = self.extras.artifacts(self.settings, self.label, self.partial, self.progress.report)
+            except BackupError as error:
+                found = self._listed(error)
             self.warnings += results.of_artifacts(found)
             path = self.partial / names.ARTIFACTS_LIST
             files.append(verify.entry(names.ARTIFACTS_LIST, verify.settle(path)))
+        return found
+
+    def _listed(self, error) -> dict:
+        """The artifacts without copies, which could not be made: the call fails, and its set is there all the same."""
+        if self.settings.artifacts.mode != "copy":
+            raise error
+        wanted = dataclasses.replace(self.settings.artifacts, mode="inventory", destination=None)
+        try:
+            settings = dataclasses.replace(self.settings, artifacts=wanted)
+            found = self.extras.artifacts(settings, self.label, self.partial, self.progress.report)
+        except BackupError:
+            # The artifacts themselves cannot be had.
+            raise error from None
+        self.failure = error
         return found
 
     def _sealed(self, files) -> list[dict]:

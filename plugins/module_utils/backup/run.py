@@ -56,6 +56,7 @@ class Run:
         self.extras = extras or Extras()
         self.now = now
         self.before: list[str] = []
+        self.failure: BackupError | None = None
         # The sets of the store as they were when it was looked at.
         self.there: list[folder.Found] = []
         self.result = {"changed": False, "action": plan.NOTHING}
@@ -142,7 +143,10 @@ class Run:
             made = folder.look(self.dest / decision.label)
         else:
             return
-        self._upload(store, made, progress)
+        with self._kept(made):
+            self._upload(store, made, progress)
+            if self.failure:
+                raise self.failure
         with progress.phase("expire"):
             self.result["expired"] = self._expire(store, False, made.label)
         self._catch_up(store, made.label, progress)
@@ -278,6 +282,7 @@ class Run:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         made = folder.look(path)
+        self.failure = maker.failure
         self.result["warnings"] += maker.warnings
         self.result.update(label=label, set=summary(made))
         return made
@@ -285,8 +290,13 @@ class Run:
     def _upload(self, store, made, progress) -> None:
         if self.sets.s3 is None:
             return
+        self._send(store, made, progress)
+
+    @contextlib.contextmanager
+    def _kept(self, made):
+        """What fails once the set is there says so."""
         try:
-            self._send(store, made, progress)
+            yield
         except BackupError as error:
             error.message += f" The set stays in {made.path}, and no set was removed."
             raise

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 
 def test_check_apply_repeat_absent(host):
     options = host.options(label="one", versions={"mlflow": "3.17.2"})
@@ -86,6 +88,30 @@ def test_artifacts_secrets_and_encryption(host):
     assert host.shell("find /srv/backup-test/sets/artifacts/current -type f | xargs cat") == "model"
     # Nothing of the rehearsal is left.
     assert host.sql("SELECT count(*) FROM pg_database WHERE datname LIKE '%\\_\\_%'") == "0"
+
+
+@pytest.mark.fault(20, 21, 25)
+def test_copies_that_cannot_be_made_cost_no_set(host):
+    host.shell("mkdir -p /srv/backup-test/art/1; echo model >/srv/backup-test/art/1/model")
+    first = host.run(artifacts={"source": {"path": "/srv/backup-test/art"}}).result["label"]
+    dead = {
+        "bucket": "copies",
+        "endpoint_url": "http://127.0.0.1:9",
+        "access_key": "k",
+        "secret_key": "canary",
+        "wait_timeout": 1,
+    }
+    away = {"artifacts": {"source": {"path": "/srv/backup-test/art"}, "destination": dead}}
+    ended = host.run(**away, retention={"keep_last": 1}, minimum_redundancy=1)
+    assert ended.status == 1
+    second = [label for label in host.labels if label not in (first, "artifacts")]
+    assert len(second) == 1 and first in host.labels
+    assert "http://127.0.0.1:9" in ended.err
+    assert f"The set stays in /srv/backup-test/sets/{second[0]}, and no set was removed." in ended.err
+    told = host.run("info", minimum_redundancy=1)
+    assert "The last backup" in told.err
+    # The next one that can makes a set with copies, though this one is young enough.
+    assert host.run(artifacts={"source": {"path": "/srv/backup-test/art"}}).result["set"]["artifacts"]["mode"] == "copy"
 
 
 def test_retention_by_the_command(host):

@@ -81,7 +81,8 @@ class Artifacts:
             self._read(found)
         self.other = [entry.path for entry in found.other]
         wanted = found.absent + (found.other if self.force else [])
-        if self.copies is None:
+        # Where nothing is missing, their place may be as it likes.
+        if self.copies is None or not wanted:
             self.groups, missing = {}, wanted
         else:
             self.groups, missing = find.group(find.read(self.copies), wanted, self.number)

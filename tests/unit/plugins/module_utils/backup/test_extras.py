@@ -25,7 +25,11 @@ def wanted(**given):
 @pytest.mark.parametrize(
     ("place", "mode", "dest", "told", "found"),
     [
-        (settings.Place("/given"), "inventory", "beside", "/told", "/given"),
+        (settings.Place("/given"), "inventory", "beside", "/told", None),
+        (settings.Place("/given"), "copy", "beside", "/told", "/given"),
+        (settings.Place(s3=S3), "copy", "beside", "/told", "{}/beside/artifacts"),
+        (settings.Place(s3=S3), "copy", "other", "/told", "http://127.0.0.1:1 s3://b/"),
+        (settings.Place(s3=S3), "copy", "beside", "https://s3 s3://b/", "http://127.0.0.1:1 s3://b/"),
         (None, "inventory", "beside", "/told", None),
         (None, "copy", "beside", "/told", "{}/beside/artifacts"),
         (None, "copy", "other", "/told", "/told"),

@@ -93,15 +93,21 @@ class Extras:
 
     def __init__(self):
         self.called = []
+        # Modes in which artifacts cannot be had.
+        self.broken = ()
 
     def check(self, _settings):
         self.called.append("check")
 
-    def artifacts(self, _settings, label, partial, report):
+    def artifacts(self, settings, label, partial, report):
+        wanted = settings.artifacts
         self.called.append("artifacts")
+        if wanted.mode in self.broken:
+            raise BackupError(f"No {wanted.mode}.", "artifacts")
+        assert (wanted.destination is None) is (wanted.mode == "inventory")
         report(5, 5, "objects")
         (partial / "artifacts.jsonl").write_text(label)
-        return {"mode": "copy", "objects": 1, "vanished": {"count": 1, "paths": ["gone"]}}
+        return {"mode": wanted.mode, "objects": 1, "vanished": {"count": 1, "paths": ["gone"]}}
 
     def rehearse(self, _settings, partial, data, tool, _progress):
         assert (partial / "databases/mlflow/toc.dat").exists()
@@ -220,6 +226,22 @@ def test_artifacts_come_after_the_databases(case):
     assert case.maker.warnings[-1].startswith("1 artifacts went away while they were copied")
     assert data["files"][0]["path"] == "artifacts.jsonl"
     assert case.lines.index("one: artifacts") > case.lines.index("one: read")
+
+
+def test_copies_that_cannot_be_made_cost_no_set(case):
+    case.set(artifacts=settings.Artifacts("copy", settings.Place("/artifacts"), settings.Place("/copies")))
+    case.extras.broken = ("copy",)
+    assert case.make()["artifacts"]["mode"] == "inventory"
+    assert case.maker.failure.message == "No copy."
+
+
+@pytest.mark.parametrize(("mode", "broken"), [("copy", ("copy", "inventory")), ("inventory", ("inventory",))])
+def test_artifacts_that_cannot_be_had(case, mode, broken):
+    copies = settings.Place("/copies") if mode == "copy" else None
+    case.set(artifacts=settings.Artifacts(mode, settings.Place("/artifacts"), copies))
+    case.extras.broken = broken
+    with pytest.raises(BackupError, match=f"No {mode}."):
+        case.make()
 
 
 def test_secrets_are_part_of_the_set(case, tmp_path):

@@ -107,6 +107,7 @@ class Case:
         self.checked = []
         self.refusal = None
         self.error = None
+        self.failure = None
         self.taken = noon
         self.server = type("OneServer", (Server,), {})
         self.lines = []
@@ -116,6 +117,7 @@ class Case:
 
         class Maker:
             warnings = ["pg_dump: warning: x"]
+            failure = case.failure
 
             def check(self, earlier):
                 assert progress is None
@@ -409,6 +411,14 @@ def test_a_store_that_is_away_fails_the_call_after_the_set_is_made_here(case):
     with pytest.raises(BackupError, match="The store is away"):
         case.run(state="expired", sets=policy)
     assert case.labels == ["a", "new"]
+
+
+def test_copies_that_could_not_be_made_fail_the_call_after_the_set_is_there(case):
+    case.set("a", HOUR)
+    case.failure = BackupError("The copies are away.", "artifacts")
+    with pytest.raises(BackupError, match=r"The copies are away. The set stays in .*/new, and no set was removed"):
+        case.run(label="new", sets={"policy": Policy(keep_last=1), "minimum_redundancy": 1})
+    assert (case.labels, case.last["ok"]) == (["a", "new"], False)
 
 
 def test_a_store_that_another_host_holds_fails_at_once(case):
