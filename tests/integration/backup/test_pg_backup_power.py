@@ -17,6 +17,8 @@ import pytest
 
 from .conftest import DISK, WORK
 
+# What is below the disk takes nothing: a backup that begins after the cut would be made there.
+BELOW = f"mount -t tmpfs -o ro none {DISK}"
 # No commit of the journal but those that somebody waits for; without that, every five seconds would be one.
 MOUNT = f"mount -o loop,commit=300 {WORK}/disk.img {DISK}"
 LOOPS = """
@@ -37,7 +39,9 @@ BIG = {"dest": DISK, "databases": ["mlflow", "big"], "minimum_redundancy": 1}
 @pytest.fixture
 def earlier(host):
     """A disk whose power can be cut, with one good set."""
-    host.shell(f"{LOOPS}\ntruncate -s 300M {WORK}/disk.img; mkfs.ext4 -q {WORK}/disk.img; mkdir {DISK}; {MOUNT}")
+    host.shell(
+        f"{LOOPS}\ntruncate -s 300M {WORK}/disk.img; mkfs.ext4 -q {WORK}/disk.img; mkdir {DISK}\n{BELOW}; {MOUNT}"
+    )
     label = host.run(dest=DISK).result["label"]
     # Labels tell whole seconds: of two sets of one second, chance says which is the newer.
     host.shell("sleep 1")
@@ -45,7 +49,7 @@ def earlier(host):
         yield label
     assert host.run(**BIG).status == 0
     assert host.shell(f"ls -d {DISK}/.partial-* {DISK}/.removed-* 2>/dev/null || true") == ""
-    host.shell(f"umount {DISK}")
+    host.shell(f"umount {DISK}; umount {DISK}")
 
 
 def look(host):
