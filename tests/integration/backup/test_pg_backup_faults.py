@@ -228,7 +228,8 @@ def test_thirty_failures_cost_no_set(host, first):
         host.shell(f"for i in $(seq 15); do for place in {early} {late}; do {failing}; done; done")
     assert host.shell(f"cat {early}/status {late}/status | sort | uniq -c").split() == ["30", "1"]
     assert host.shell(f"grep -c 'nothing listens' {early}/out; grep -c 'min_size is' {late}/out").split() == ["15"] * 2
-    assert host.labels == [first, second]
+    # Of two sets of one second, chance says which name comes first.
+    assert set(host.labels) == {first, second}
 
 
 # Where a package of the server's own version would put its programs; those of another release are here.
