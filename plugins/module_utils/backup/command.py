@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import pathlib
 import subprocess
 import sys
 import time
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import info, names, options, results, settings
+from ansible_collections.mlops.stack.plugins.module_utils.backup import info, names, options, plan, results, settings
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.hold import hold
 from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import utc_now
@@ -101,7 +102,9 @@ def work(params: dict, arguments, say, out, runner, gather) -> int:
         say(warning)
     out.write((json.dumps(result, indent=1) if arguments.json else results.sentence(result)) + "\n")
     if not arguments.check:
-        write_metrics(params, say, gather)
+        # To look for all copies again would take as long as the backup of artifacts that have not changed.
+        seen_to = result["action"] == plan.BACKUP
+        write_metrics(params, say, functools.partial(gather, copied=True) if seen_to else gather)
     return OK
 
 

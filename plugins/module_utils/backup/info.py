@@ -43,10 +43,11 @@ def open_store(s3, deep=False):
         return [], error.message
 
 
-def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
+def gather(sets, now, read_store=open_store, deep: bool = False, copied: bool = False) -> dict:
     """Everything about the sets; ``sets`` are the settings of that name. ``deep``: read all files, compare hashes.
 
-    Where the settings name databases, sets that lack one of them are as if they were not there.
+    Where the settings name databases, sets that lack one of them are as if they were not there. ``copied``: a backup
+    has seen to the copies of artifacts this moment, and they are not looked for again.
     """
     dest = pathlib.Path(sets.dest)
     problems = []
@@ -72,7 +73,7 @@ def gather(sets, now, read_store=open_store, deep: bool = False) -> dict:
     here, there = ([one for one in found if _holds(one, sets.databases)] for found in (here, there))
     listed = merge(here, there, sets, now)
     problems += judge(listed, sets, now, last, running or bool(unread), folder.since(dest))
-    problems += copies.problems(here, sets, deep)
+    problems += [] if copied else copies.problems(here, sets, deep)
     if not running and orphans:
         problems.append(f"A backup was interrupted and left {orphans[0]} in {dest}; the next one removes it.")
     newest = newest_complete(listed)

@@ -144,7 +144,8 @@ class Run:
         else:
             return
         with self._kept(made):
-            self._upload(store, made, progress)
+            if self.sets.s3:
+                self._send(store, made, progress)
             if self.failure:
                 raise self.failure
         with progress.phase("expire"):
@@ -286,11 +287,6 @@ class Run:
         self.result["warnings"] += maker.warnings
         self.result.update(label=label, set=summary(made))
         return made
-
-    def _upload(self, store, made, progress) -> None:
-        if self.sets.s3 is None:
-            return
-        self._send(store, made, progress)
 
     @contextlib.contextmanager
     def _kept(self, made):

@@ -55,6 +55,7 @@ class Case:
             "warnings": ["The clock is wrong."],
         }
         self.runs = []
+        self.gathered = []
         self.out, self.err = io.StringIO(), io.StringIO()
 
     def runner(self, settings, say):
@@ -69,9 +70,11 @@ class Case:
     def start(self, *argv):
         path = self.folder / "backup.json"
         path.write_text(json.dumps(self.config))
-        return command.main(
-            [*argv, "--config", str(path)], self.runner, lambda _sets, _now: answer(self.told), self.out, self.err
-        )
+        return command.main([*argv, "--config", str(path)], self.runner, self.gather, self.out, self.err)
+
+    def gather(self, _sets, _now, copied=False):
+        self.gathered.append(copied)
+        return answer(self.told)
 
     @property
     def hook(self):
@@ -92,6 +95,14 @@ def test_a_run_makes_a_set_whenever_it_is_due(case):
     assert case.err.getvalue() == "begins\nThe clock is wrong.\n"
     assert "mlops_stack_backup_healthy 1" in (case.folder / "backup.prom").read_text()
     assert case.hook is None
+
+
+@pytest.mark.parametrize(("action", "copied"), [("backup", True), ("upload", False), ("none", False)])
+def test_copies_that_were_just_made_are_not_looked_for_again(case, action, copied):
+    case.outcome["action"] = action
+    case.outcome.update(label="one", set={"rows": 1, "bytes": 1, "path": "/sets/one"}, reason=None)
+    assert case.start("run", "--json") == 0
+    assert case.gathered == [copied]
 
 
 def test_warnings_are_seen_in_the_journal(case):

@@ -68,6 +68,15 @@ def test_copies_that_are_gone_or_cut(case):
     assert "2 have no whole copy in" in case.problems()[0]
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_copies_are_looked_for_unless_they_were_just_made(case, copied):
+    (case.dest / "artifacts/current/a").unlink()
+    told = info.gather(settings.Sets(case.dest, minimum_redundancy=1), NOON, copied=copied)
+    assert (["whole copy" in problem for problem in told["problems"]], told["healthy"]) == (
+        ([], True) if copied else ([True], False)
+    )
+
+
 def test_a_flipped_byte_is_found_by_reading(case):
     (case.dest / "artifacts/current/b/c").write_text("23")
     (case.dest / "artifacts/replaced/000003-later/d").write_text("334")
