@@ -1,11 +1,12 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A pytest plugin that notes of every test which faults it injected, and whether their promises held.
 
-A test says which faults it injects by ``@pytest.mark.fault(1, 3)``, with the numbers of docs/faults.md. It fails where
-an earlier set is lost or a live database is damaged, so a fault holds where each of its tests passed every time.
+A test says which faults it injects by ``@pytest.mark.fault(1, 3)``, with the numbers of docs/faults.md. What no fault
+may do, it compares by tests/support/harm.py. A fault holds where each of its tests passed every time.
 
 ``--fault-notes=FILE`` names the JSON file, which is written after each test: by the test's id, its ``faults``, whether
-they ``held``, and ``seconds``. Tests that it has already are not run again.
+they ``held``, whether it has seen a ``set_lost`` or a ``live_damaged``, and ``seconds``. Tests that it has already are
+not run again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from __future__ import annotations
 import json
 import pathlib
 
+import harm
 import pytest
+
+HARMS = {"set_lost": harm.SetLost, "live_damaged": harm.LiveDatabaseDamaged}
 
 
 class Notes:
@@ -36,9 +40,12 @@ class Notes:
         """Note a test when it ends, with its teardown, which looks at what must not have changed."""
         report = yield
         faults = sorted({number for mark in item.iter_markers("fault") for number in mark.args})
-        note = self.running.setdefault(item.nodeid, {"faults": faults, "held": True, "seconds": 0.0})
+        unharmed = dict.fromkeys(HARMS, False)
+        note = self.running.setdefault(item.nodeid, {"faults": faults, "held": True, **unharmed, "seconds": 0.0})
         # A test that was skipped shows nothing.
         note["held"] &= report.passed
+        for error in errors(call.excinfo and call.excinfo.value):
+            note.update({name: True for name, kind in HARMS.items() if isinstance(error, kind)})
         note["seconds"] += call.duration
         if call.when == "teardown":
             self.tests[item.nodeid] = self.running.pop(item.nodeid)
@@ -51,6 +58,14 @@ class Notes:
         """A folder without such tests, or one whose tests were all run before, is no failure."""
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
+
+
+def errors(raised: BaseException | None) -> list[BaseException]:
+    """Return what was raised, one by one: a teardown in which two fixtures fail raises both as a group."""
+    parts = getattr(raised, "exceptions", None)
+    if parts is not None:
+        return [error for part in parts for error in errors(part)]
+    return [raised] if raised else []
 
 
 def pytest_addoption(parser) -> None:

@@ -80,17 +80,23 @@ def job(folder: str, which: str, marked: str, count: int) -> side_by_side.Job:
 def print_table() -> bool:
     """Print one line for each fault that there is, also for those that no test injected; return whether all held."""
     tests = [test for file in sorted(LOGS.glob("*.json")) for test in json.loads(file.read_text("utf-8")).values()]
-    print(f"{'fault':>5}  {'held':>9}  {'seconds':>7}  what")
+    print(f"{'fault':>5}  {'held':>9}  {'sets lost':>9}  {'damaged':>7}  {'seconds':>7}  what")
     missing = False
     for number, what in ROW.findall(FAULTS.read_text(encoding="utf-8")):
         own = [test for test in tests if int(number) in test["faults"]]
         missing |= not own
-        held = f"{sum(test['held'] for test in own)}/{len(own)}" if own else "not run"
-        seconds = f"{sum(test['seconds'] for test in own):7.0f}" if own else " " * 7
-        print(f"{number:>5}  {held:>9}  {seconds}  {what.strip()}")
-    broken = sum(not test["held"] for test in tests)
-    print(f"{len(tests)} tries; sets lost, live databases damaged or promises broken: {broken}")
-    return broken == 0 and not missing
+        print(f"{number:>5}  {line(own)}  {what.strip()}")
+    print(f"{'all':>5}  {line(tests)}  damaged: live databases")
+    return all(test["held"] for test in tests) and not missing
+
+
+def line(tests: list[dict]) -> str:
+    """Return the columns of some tests: promises held, and how often one of the two harms was seen."""
+    if not tests:
+        return f"{'not run':>9}  {'':9}  {'':7}  {'':7}"
+    held = f"{sum(test['held'] for test in tests)}/{len(tests)}"
+    lost, damaged, seconds = (sum(test[name] for test in tests) for name in ("set_lost", "live_damaged", "seconds"))
+    return f"{held:>9}  {lost:>9}  {damaged:>7}  {seconds:7.0f}"
 
 
 if __name__ == "__main__":

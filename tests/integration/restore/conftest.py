@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import time
 
+import harm
 import host
 import pytest
 
@@ -109,6 +110,10 @@ class Stack:
         names = self.databases()
         comments = self.sql("SELECT datname, oid, shobj_description(oid, 'pg_database') FROM pg_database ORDER BY 1")
         return comments, {name: (self.properties(name), self.rows(name)) for name in names}
+
+    def check_live(self, before):
+        """That all databases are as they were."""
+        harm.check_live(self.state(), before)
 
     def fresh(self):
         """Both databases new, and nothing else."""

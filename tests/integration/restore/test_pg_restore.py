@@ -50,7 +50,7 @@ def test_beside_the_live_databases(stack):
     gone = stack.restore("a", state="absent")
     assert [one["name"] for one in gone["databases"]] == ["mine", "mlflow__scratch_a", "mlflow_auth__scratch_a"]
     assert stack.restore("a", state="absent")["changed"] is False
-    assert stack.state() == before
+    stack.check_live(before)
 
 
 @pytest.mark.fault(37, 41)
@@ -143,7 +143,7 @@ def test_artifacts_that_are_nowhere_keep_the_live_databases(stack):
     stack.shell(f"mv {ARTIFACTS}/1/run/plot /srv/plot; rm {SETS}/artifacts/current/1/run/plot")
     refused = stack.restore("a", mode="swap", artifacts=LIVE)
     assert (refused["phase"], refused["missing_artifacts"]) == ("check_artifacts", ["1/run/plot"])
-    assert stack.state() == before
+    stack.check_live(before)
     beside = stack.restore("a", artifacts=LIVE)
     assert (beside["changed"], beside["missing_artifacts"]) == (True, ["1/run/plot"])
     forced = stack.restore("a", mode="swap", artifacts=LIVE, force=True)
@@ -159,7 +159,7 @@ def test_a_damaged_copy_takes_no_live_artifacts_place(stack):
     assert (refused["phase"], refused["safe_to_retry"]) == ("artifacts", False)
     assert "1 artifacts were not put in the place of live ones, among them 1/run/model" in refused["msg"]
     assert stack.shell(f"cat {ARTIFACTS}/1/run/model") == "later-model"
-    assert stack.state() == before
+    stack.check_live(before)
     stack.shell(f"echo model > {SETS}/artifacts/current/1/run/model")
     made = stack.restore("a", mode="swap", artifacts=LIVE, force=True)
     assert (made["changed"], made["restored_artifacts"]) == (True, ["1/run/model"])
@@ -208,7 +208,7 @@ def test_a_set_that_the_passphrase_in_force_cannot_read(stack):
         options = {"mode": "swap", "check": check}
         refused = stack.restore("a", secret_files={"mlflow_encryption_passphrase": "/srv/ours"}, **options)
         assert "made with another mlflow_encryption_passphrase than the one in force, and 1 rows" in refused["msg"]
-        assert stack.state() == before
+        stack.check_live(before)
         made = stack.restore("a", secret_files={"mlflow_encryption_passphrase": "/srv/theirs"}, **options)
         assert made["changed"] is True
 
@@ -239,7 +239,7 @@ def test_a_damaged_set(stack, damage):
         assert refused["phase"] in ("hash", "set"), refused
         assert refused["safe_to_retry"] is False
         assert "databases/mlflow/" in refused["msg"]
-    assert stack.state() == before
+    stack.check_live(before)
 
 
 @pytest.mark.fault(34)
@@ -251,7 +251,7 @@ def test_a_role_that_is_not_there(stack):
     refused = stack.restore("a", mode="swap")
     assert (refused["phase"], refused["rc"]) == ("load", 1)
     assert "the role 'reader', which the set grants rights to, does not exist" in refused["msg"]
-    assert stack.state() == before
+    stack.check_live(before)
     refused = stack.restore("a", owner="nobody")
     assert "The role 'nobody', which is to own the restored database, does not exist" in refused["msg"]
     refused = stack.restore("a", owner="grafana")
@@ -270,7 +270,7 @@ def test_an_extension_that_is_not_there(stack):
     finally:
         stack.shell("mv /srv/pg_trgm.control /usr/share/postgresql/*/extension/")
     assert (refused["phase"], "needs the extension 'pg_trgm'" in refused["msg"]) == ("plan", True)
-    assert stack.state() == before
+    stack.check_live(before)
     # One that its database's owner may make is made.
     assert stack.restore("a", mode="swap")["changed"] is True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 
+import harm
 import pytest
 
 from .conftest import SETS
@@ -51,7 +52,7 @@ def test_the_module_is_killed(slow):
     program, module = pg_restore(slow)
     slow.shell(f"kill -9 {module}")
     started.communicate(timeout=60)
-    assert slow.rows() == 2000
+    harm.check_live(slow.rows(), 2000)
     # pg_restore goes with the process that started it; its workers with the statement that they wait for.
     slow.shell(f"for i in $(seq 100); do kill -0 {program} 2> /dev/null || exit 0; sleep 0.1; done; exit 1")
     assert [name for name in slow.databases() if "__new_" in name] == ["mlflow__new_a"]
@@ -69,7 +70,7 @@ def test_the_module_is_asked_to_end(slow):
     slow.shell(f"kill -TERM {pg_restore(slow)[1]}")
     result = slow.end(started)
     assert result["phase"] == "interrupted"
-    assert slow.state() == slow.before
+    slow.check_live(slow.before)
 
 
 @pytest.mark.fault(30)
@@ -79,7 +80,7 @@ def test_pg_restore_is_killed(slow):
     slow.shell(f"kill -9 {pg_restore(slow)[0]}")
     result = slow.end(started)
     assert (result["phase"], result["rc"]) == ("load", -9)
-    assert slow.state() == slow.before
+    slow.check_live(slow.before)
 
 
 @pytest.mark.fault(30)
@@ -89,7 +90,7 @@ def test_its_session_is_ended(slow):
     slow.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'mlflow__new_a'")
     result = slow.end(started)
     assert (result["phase"], "the server went away" in result["msg"]) == ("load", True)
-    assert slow.state() == slow.before
+    slow.check_live(slow.before)
 
 
 @pytest.mark.fault(38)
@@ -99,7 +100,7 @@ def test_postgres_crashes_while_it_loads(slow):
     crash(slow)
     result = slow.end(started)
     assert result["phase"] == "load"
-    assert slow.state() == slow.before
+    slow.check_live(slow.before)
 
 
 @pytest.mark.fault(38)
@@ -116,7 +117,7 @@ def test_postgres_crashes_before_the_swap(stack):
     crash(stack)
     result = stack.end(started)
     assert result["phase"] in ("swap", "properties", "compare", "load"), result
-    assert stack.state() == before
+    stack.check_live(before)
     assert stack.restore("a", mode="swap")["changed"] is True
 
 
@@ -174,14 +175,14 @@ def test_a_crash_in_or_after_the_swap(stack, crash, moment, request):
         stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LOCK TABLE pg_shdesc%'")
     names = stack.databases()
     live = {name: stack.rows(name) for name in old}
-    assert live in ([old, new] if released else [old]), moment
-    assert {name: stack.properties(name) for name in old} == properties, moment
+    harm.check_live(live, *([old, new] if released else [old]), when=moment)
+    harm.check_live({name: stack.properties(name) for name in old}, properties, when=moment)
     swapped = live == new
     assert [name for name in names if "__old_" in name] == ["mlflow__old_a", "mlflow_auth__old_a"] * swapped
     again = stack.restore("a", mode="swap")
     assert again["changed"] is not swapped, (moment, again)
     assert {name: stack.rows(name) for name in new} == new
-    assert {name: stack.rows(f"{name}__old_a") for name in old} == old
+    harm.check_live({name: stack.rows(f"{name}__old_a") for name in old}, old)
     assert stack.databases() == ["mlflow", "mlflow__old_a", "mlflow_auth", "mlflow_auth__old_a"]
     assert stack.restore("a", mode="swap")["changed"] is False
 
@@ -201,7 +202,7 @@ def test_sessions_that_may_not_be_ended_keep_the_live_databases(stack):
         stack.wait_for(SESSION.format(user=user))
         result = stack.restore("a", mode="swap")
         assert (result["phase"], f"Sessions of {user} use the database" in result["msg"]) == ("swap", True), result
-        assert stack.state() == before
+        stack.check_live(before)
         # The server would not notice that its client is gone.
         stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'")
         stack.shell("while systemctl -q is-active holder; do sleep 0.1; done")
@@ -251,8 +252,8 @@ def test_the_disk_fills_up(stack):
         result = stack.restore("a", mode="swap", login_port=5440)
         assert (result["phase"], "a disk is full" in result["msg"]) == ("load", True), result
         listed = stack.sql("SELECT datname FROM pg_database WHERE datname LIKE 'mlflow%' ORDER BY 1", port=5440)
-        assert listed.split() == ["mlflow", "mlflow_auth"]
-        assert stack.sql("SELECT count(*) FROM runs", "mlflow", port=5440) == "1"
+        harm.check_live(listed.split(), ["mlflow", "mlflow_auth"])
+        harm.check_live(stack.sql("SELECT count(*) FROM runs", "mlflow", port=5440), "1")
         stack.sql("GRANT pg_read_all_settings TO mlops_restore", port=5440)
         result = stack.restore("a", mode="swap", login_port=5440)
         assert (result["phase"], "PostgreSQL's file system has" in result["msg"]) == ("plan", True), result
