@@ -1,0 +1,19 @@
+# Before the package postgresql-$1 makes its cluster: write down in $2 that there is none yet. Where that was written down
+# and the package was then cut off, remove what it had made, which nobody can have used, and say what it was.
+version=$1
+none_yet=$2
+data=/var/lib/postgresql/$version/main
+config=/etc/postgresql/$version/main
+
+if [ ! -e "$none_yet" ]; then
+  [ -e "$data" ] || [ -e "$config/postgresql.conf" ] || touch "$none_yet"
+  exit
+fi
+state=$(dpkg-query --show --showformat '${db:Status-Status}' "postgresql-$version" 2>/dev/null || true)
+[ "$state" = half-configured ] || exit 0
+systemctl stop "postgresql@$version-main.service"
+for path in "$data" "$config"/{postgresql,pg_hba,pg_ident,pg_ctl,start}.conf "$config/environment"; do
+  [ -e "$path" ] || continue
+  rm -r "$path"
+  echo "$path"
+done
