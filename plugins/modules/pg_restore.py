@@ -208,7 +208,9 @@ options:
     type: path
   secrets_dest:
     description:
-      - File to which the set's file of secrets is written, readable by its owner only, when something was restored.
+      - File to which the set's file of secrets is written, readable by its owner only, where it is not there yet or is
+        another. Its folder must be there, which is looked at before anything is restored.
+      - It is written also when the set is there already, which takes O(identity_file) where the set is encrypted.
     type: path
   secret_files:
     description:

@@ -118,6 +118,27 @@ def test_a_database_of_somebody_is_no_leftover(stack):
     assert "mlflow__new_a" in stack.databases()
 
 
+def test_secrets_are_written_before_anything_goes_wrong_and_again(stack):
+    stack.shell("install -m 0600 /dev/null /srv/kek; echo canary-kek > /srv/kek; rm -f /srv/restored-secrets")
+    stack.backup("a", secret_files={"MLFLOW_CRYPTO_KEK_PASSPHRASE": "/srv/kek"})
+    before = stack.state()
+    for check in (True, False):
+        refused = stack.restore("a", check=check, mode="swap", secrets_dest="/no/such/folder/s.json")
+        assert (refused["phase"], "there is no folder /no/such/folder" in refused["msg"]) == ("options", True), refused
+        stack.check_live(before)
+    one = {"databases": ["mlflow_auth"], "secrets_dest": "/srv/restored-secrets"}
+    assert stack.restore("a", **one)["changed"] is True
+    for spoil in ("rm /srv/restored-secrets", "echo x >> /srv/restored-secrets", "chmod 644 /srv/restored-secrets"):
+        assert [stack.restore("a", check=check, **one)["changed"] for check in (True, False)] == [False, False]
+        stack.shell(spoil)
+        made = [stack.restore("a", check=check, **one) for check in (True, False)]
+        assert [result["changed"] for result in made] == [True, True]
+        assert "canary-kek" not in json.dumps(made)
+        assert (
+            stack.shell("stat -c %a /srv/restored-secrets; cmp /srv/sets/a/secrets.json /srv/restored-secrets") == "600"
+        )
+
+
 def test_the_newest_set_until_a_time(stack):
     stack.backup("a")
     told = stack.restore("2020-01-01T00:00:00Z")

@@ -10,13 +10,18 @@ import dataclasses
 import functools
 import os
 import pathlib
-import shutil
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup import dump, manifest, names, postgres
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_copies, open_place
 from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import Progress
-from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import hold, plan, sets, target
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import (
+    hold,
+    plan,
+    secrets_file,
+    sets,
+    target,
+)
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.job import Job
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.run import Restore
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.tools import Files, Tools
@@ -92,6 +97,7 @@ def _restore(job, check_mode, say, seams):
         needed = folder is None or data["encrypted"] or job.live is not None
         work = stack.enter_context(sets.work_folder(job.work_dir)) if needed else None
         files = Files(data, folder, store, work, job.identity_file, job.timeout)
+        secrets_file.check(job, files)
         server = stack.enter_context(contextlib.closing(seams.open_server(job.login)))
         progress = Progress(job.work_dir, data["label"], no_file if check_mode else manifest.write_json, say)
         progress.path = pathlib.Path(job.work_dir, names.RESTORE_PROGRESS)
@@ -102,7 +108,11 @@ def _restore(job, check_mode, say, seams):
         result["warnings"] = unheld + result["warnings"]
         result["msg"] = sentence(result, check_mode)
         result["diff"] = diff(result)
-        result["secrets"] = secrets(job, files, result["changed"] and not check_mode)
+        result["secrets"] = secrets_file.told(job, files)
+        if secrets_file.keep(job, files, check_mode):
+            result["changed"] = True
+            result["msg"] += f"; {'would write' if check_mode else 'wrote'} its file of secrets to {job.secrets_dest}"
+            result["diff"]["after"][job.secrets_dest] = "the set's file of secrets"
         result["created"] = data["created"]
         result["versions"] = data.get("versions", {})
         return result
@@ -145,20 +155,6 @@ def diff(result: dict) -> dict:
 
 def no_file(_path, _data):
     """In check mode no progress is written."""
-
-
-def secrets(job: Job, files: Files, write: bool) -> dict:
-    """Whether the set has a file of secrets, and where it can be read; never what is in it."""
-    found = files.path(names.SECRETS)
-    if found and write and job.secrets_dest:
-        partial = pathlib.Path(job.secrets_dest + ".partial")
-        partial.unlink(missing_ok=True)
-        shutil.copyfile(found, partial)
-        partial.chmod(0o600)
-        partial.replace(job.secrets_dest)
-        return {"present": True, "path": job.secrets_dest}
-    lasting = found is not None and (files.work is None or files.work not in found.parents)
-    return {"present": files.holds(names.SECRETS), "path": str(found) if lasting else None}
 
 
 def open_artifacts(job: Job, data: dict, work, files: Files):

@@ -61,12 +61,7 @@ class Files:
         In check mode, of a set in a store only the files' sizes are compared, and of one that is encrypted the smallest
         file alone is decrypted: it tells whether the identity is the right one.
         """
-        if self.manifest["encrypted"] and not self.identity_file:
-            raise BackupError(
-                f"The set {self.label} is encrypted: set identity_file to the file with the age identity.",
-                "options",
-                safe_to_retry=False,
-            )
+        self._need_identity()
         if self.folder is None and check_mode:
             wrong = self.store.look(self.label).problems
         elif self.folder is None:
@@ -85,6 +80,14 @@ class Files:
             sets.borrow(self.folder, plain, [item["path"] for item in self.manifest["files"]])
             self._decrypt(plain, self.manifest["files"])
             self.folder, self.plain = plain, True
+
+    def _need_identity(self):
+        if self.manifest["encrypted"] and not self.identity_file:
+            raise BackupError(
+                f"The set {self.label} is encrypted: set identity_file to the file with the age identity.",
+                "options",
+                safe_to_retry=False,
+            )
 
     def _decrypt(self, folder, items):
         """Decrypt those of a folder's files that are encrypted."""
@@ -105,9 +108,10 @@ class Files:
         """
         if self.readable or not self.holds(name):
             return self.path(name)
+        self._need_identity()
         alone = self.work / "alone"
         if not (alone / name).exists():
-            item = next(item for item in self.manifest["files"] if _plain(item) == name)
+            item = self._item(name)
             if self.folder is None:
                 self.store.download_file(self.label, item, alone / item["path"])
             else:
@@ -138,7 +142,15 @@ class Files:
 
     def holds(self, name: str) -> bool:
         """Whether the set has a file of this name."""
-        return any(_plain(item) == name for item in self.manifest["files"])
+        return self._item(name) is not None
+
+    def sha256(self, name: str) -> str:
+        """The hash that one of the set's files had before any encryption."""
+        item = self._item(name)
+        return item["plain_sha256"] if _is_sealed(item) else item["sha256"]
+
+    def _item(self, name):
+        return next((item for item in self.manifest["files"] if _plain(item) == name), None)
 
 
 def _is_sealed(item: dict) -> bool:

@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import json
 import os
+import pathlib
 import types
 
 import pytest
@@ -15,7 +16,14 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup import dump, lo
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Entry, write_list
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.postgres import Login
-from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import call, hold, plan, rehearse, target
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import (
+    call,
+    hold,
+    plan,
+    rehearse,
+    secrets_file,
+    target,
+)
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.job import Job
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.tools import Files
 from ansible_collections.mlops.stack.plugins.module_utils.backup.settings import S3, Place
@@ -130,7 +138,7 @@ def test_check_mode_writes_nothing(sets, restored):
     result = restore(one, check_mode=True)
     assert (restored.check_mode, restored.wrote) == (True, False)
     assert sorted(path.name for path in sets.iterdir()) == ["L"]
-    assert result["msg"] == "would restore the set L to "
+    assert result["msg"].startswith("would restore the set L to ;")
 
 
 @pytest.mark.parametrize("options", [SWAP, plan.Options()])
@@ -267,19 +275,97 @@ def test_folders_that_are_held(tmp_path, source, wanted, work_dir, found):
 
 def test_secrets_are_written_where_they_are_asked_for(sets, restored, tmp_path):
     wanted = tmp_path / "secret"
-    result = restore(job(sets, secrets_dest=str(wanted)))
+    one = job(sets, secrets_dest=str(wanted))
+    predicted = restore(one, check_mode=True)
+    assert (predicted["changed"], wanted.exists()) == (True, False)
+    assert predicted["msg"].endswith(f"; would write its file of secrets to {wanted}")
+    result = restore(one)
+    assert (result["changed"], result["msg"]) == (
+        True,
+        f"restored the set L to ; wrote its file of secrets to {wanted}",
+    )
     assert result["secrets"] == {"present": True, "path": str(wanted)}
+    assert result["diff"]["after"] == {str(wanted): "the set's file of secrets"}
+    assert "canary" not in json.dumps(result)
     assert json.loads(wanted.read_text()) == {"passphrase": "canary"}
     assert wanted.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["secret", "sets"]
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_text("{}")])
+def test_a_repeat_writes_secrets_that_are_not_there(sets, restored, tmp_path, spoil):
+    wanted = tmp_path / "secret"
+    one = job(sets, secrets_dest=str(wanted))
+    restore(one)
     restored.answer = {**restored.answer, "changed": False}
-    wanted.unlink()
-    assert restore(job(sets, secrets_dest=str(wanted)))["secrets"]["path"] == str(sets / "L/secrets.json")
+    assert [restore(one, check_mode)["changed"] for check_mode in (True, False)] == [False, False]
+    spoil(wanted)
+    assert [restore(one, check_mode)["changed"] for check_mode in (True, False)] == [True, True]
+    assert json.loads(wanted.read_text()) == {"passphrase": "canary"}
+    wanted.chmod(0o644)
+    result = restore(one)
+    assert (result["changed"], wanted.stat().st_mode & 0o777) == (True, 0o600)
+    assert result["msg"] == (
+        f"the set L is there already; set force to restore it again; wrote its file of secrets to {wanted}"
+    )
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(
+    "dest, message",
+    [
+        ("no/such/file", "there is no folder /.*/no/such: make it, or name another file"),
+        ("sets", "/.*/sets is a folder: name a file"),
+        ("closed/file", "nothing can be written to the folder /.*/closed: allow it, or name another file"),
+    ],
+)
+def test_secrets_that_cannot_be_written_are_told_before_anything_is_restored(
+    sets, restored, tmp_path, monkeypatch, dest, message, check_mode
+):
+    (tmp_path / "closed").mkdir()
+    # Root may write where nobody may.
+    monkeypatch.setattr(secrets_file.os, "access", lambda path, _how: not path.endswith("closed"))
+    with pytest.raises(BackupError, match=f"^secrets_dest: {message}[.]$") as caught:
+        call.restore(job(sets, secrets_dest=str(tmp_path / dest)), check_mode)
+    assert (caught.value.phase, caught.value.safe_to_retry) == ("options", False)
+    assert not hasattr(restored, "data")
+
+
+def test_secrets_of_a_set_that_has_none_need_no_place(sets):
+    data = {**manifest.read(sets / "L"), "files": []}
+    one = job(sets, secrets_dest="/no/such/file")
+    secrets_file.check(one, Files(data, sets / "L"))
+    assert secrets_file.keep(one, Files(data, sets / "L")) is False
+    assert secrets_file.told(one, Files(data, sets / "L")) == {"present": False, "path": None}
+
+
+def test_secrets_that_are_damaged_are_written_nowhere(sets, restored, tmp_path):
+    wanted = tmp_path / "secret"
+    (sets / "L/secrets.json").write_text('{"passphrase": "Canary"}')
+    with pytest.raises(BackupError, match="The set L is damaged: secrets.json is not what its hash") as caught:
+        restore(job(sets, secrets_dest=str(wanted)))
+    assert "anary" not in str(caught.value.result())
     assert not wanted.exists()
+
+
+def test_a_disk_that_takes_no_secrets_after_all(sets, restored, tmp_path, monkeypatch):
+    def full(_path, _target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "replace", full)
+    with pytest.raises(
+        BackupError, match="The set L is in place, but .* written to .*/secret .No space.* run the task"
+    ) as caught:
+        call.restore(
+            job(sets, secrets_dest=str(tmp_path / "secret")), seams=call.Seams(open_server=lambda login: Server())
+        )
+    assert (caught.value.phase, caught.value.safe_to_retry) == ("secrets", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["sets"]
 
 
 def test_a_decrypted_secret_is_no_path_that_lasts(sets):
     files = Files(manifest.read(sets / "L"), sets / "L", work=sets)
-    assert call.secrets(job(sets), files, True) == {"present": True, "path": None}
+    assert secrets_file.told(job(sets), files) == {"present": True, "path": None}
 
 
 def outcome(action="replace", old="mlflow__old_L", changed=True):

@@ -166,8 +166,15 @@ def test_what_is_not_what_was_encrypted(make_set, tmp_path, age):
 
 def test_an_encrypted_set_needs_its_identity(make_set, tmp_path):
     data = make_set(sealed=True)
-    with pytest.raises(BackupError, match="The set L is encrypted: set identity_file"):
-        Files(data, tmp_path / "set").verify()
+    files = Files(data, tmp_path / "set")
+    for use in (files.verify, lambda: files.fetch("secrets.json")):
+        with pytest.raises(BackupError, match="The set L is encrypted: set identity_file"):
+            use()
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_files_hash_is_that_before_any_encryption(make_set, tmp_path, sealed):
+    assert Files(make_set(sealed=sealed), tmp_path / "set").sha256(TOC) == sha256(CONTENT[TOC])
 
 
 @pytest.mark.parametrize("stored", [False, True])
