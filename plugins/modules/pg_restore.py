@@ -55,9 +55,9 @@ options:
     default: present
   set:
     description:
-      - Which set. V(latest) is the newest complete one.
-      - A label names one set. A time such as V(2026-11-21T13:15:00Z) means the newest complete set that is not younger;
-        without a zone it is UTC.
+      - Which set. V(latest) is the newest complete one. With O(databases), only sets that have all of them count.
+      - A label names one set. A time such as V(2026-11-21T13:15:00Z) means the newest complete set that is not younger,
+        with O(databases) as above; without a zone it is UTC.
       - An absolute path is the folder of one set.
     type: str
     default: latest
@@ -151,8 +151,8 @@ options:
     default: size
   artifacts:
     description:
-      - Where artifacts are. With O(mode=swap), needed when the set names artifacts and O(check_artifacts) is not
-        V(none).
+      - Where artifacts are. With O(mode=swap), needed when the set names an artifact at least and
+        O(check_artifacts) is not V(none).
     type: dict
     suboptions:
       live:

@@ -145,6 +145,16 @@ def test_the_newest_set_until_a_time(stack):
     assert (told["phase"], "No complete set in /srv/sets was made until" in told["msg"]) == ("set", True)
     assert stack.restore("2999-01-01T00:00:00Z", check=True)["set"] == "a"
     assert stack.restore(f"{SETS}/a", check=True)["set"] == "a"
+    # A later one of another choice is the newest for nobody who asks for what it lacks.
+    stack.shell("mkdir -p /srv/empty")
+    stack.backup("b", databases=["mlflow_auth"], artifacts={"mode": "inventory", "source": {"path": "/srv/empty"}})
+    for wanted in ("latest", "2999-01-01T00:00:00Z"):
+        found = [stack.restore(wanted, check=True, databases=one)["set"] for one in (["mlflow"], ["mlflow_auth"], [])]
+        assert found == ["a", "b", "b"]
+    told = stack.restore("latest", databases=["gone"])
+    assert "No complete set in /srv/sets holds 'gone'; the newest one, b, holds 'mlflow_auth'." == told["msg"]
+    # It names no artifact, so that none can be missing.
+    assert stack.restore("latest", mode="swap")["set"] == "b"
 
 
 def test_artifacts_come_back(stack):

@@ -86,11 +86,11 @@ def _restore(job, check_mode, say, seams):
         unheld = [] if check_mode else hold.all_of(job, remote, stack)
         if remote:
             store = remote.store
-            found = sets.choose(store.sets(), job.wanted, store.objects.where)
+            found = sets.choose(store.sets(), job.wanted, store.objects.where, job.options.databases)
             folder = None
         else:
             store = None
-            found = sets.from_folder(job.source, job.wanted)
+            found = sets.from_folder(job.source, job.wanted, job.options.databases)
             folder = found.path
         data = found.manifest
         # A set that lies here as it is is read where it is.
@@ -163,7 +163,8 @@ def open_artifacts(job: Job, data: dict, work, files: Files):
     if not listed or job.check_artifacts == "none":
         return None
     if job.live is None:
-        if job.options.mode != plan.SWAP:
+        # Of none there is none that could be missing.
+        if job.options.mode != plan.SWAP or not listed["objects"]:
             return None
         raise BackupError(
             f"The set {data['label']} names {listed['objects']} artifacts: set artifacts.live to where MLflow's"

@@ -14,9 +14,8 @@ import shutil
 import tempfile
 import time
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import folder, names
+from ansible_collections.mlops.stack.plugins.module_utils.backup import folder, manifest, names
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.mlops.stack.plugins.module_utils.backup.manifest import rows
 
 LATEST = "latest"
 WORK_PREFIX = ".mlops-stack-restore-"
@@ -39,10 +38,11 @@ def moment(text: str) -> datetime.datetime | None:
     return None
 
 
-def choose(found: list, wanted: str, where: str):
+def choose(found: list, wanted: str, where: str, databases=()):
     """The set that is asked for: by its label, the newest one, or the newest that is not younger than a time.
 
-    ``found`` are sets as folder.py and bucket.py show them. Only a complete one is ever chosen.
+    ``found`` are sets as folder.py and bucket.py show them. Only a complete one is ever chosen, and the newest is that
+    of those with all ``databases``. Whether a set that is named has them is looked at later.
     """
     whole = [one for one in found if one.manifest is not None and not one.problems]
     whole.sort(key=lambda one: (names.parse_time(one.manifest["created"]), one.label))
@@ -54,15 +54,31 @@ def choose(found: list, wanted: str, where: str):
     if wanted == LATEST:
         if not whole:
             raise no_set(f"There is no complete set in {where}.")
-        _refuse_emptier(whole, where)
-        return whole[-1]
+        able = _with_databases(whole, databases, f"No complete set in {where}")
+        _refuse_emptier(able, where)
+        return able[-1]
     limit = moment(wanted)
     if limit is None:
         raise no_set(f"There is no set {wanted} in {where}; the newest complete one is {_newest(whole)}.")
     before = [one for one in whole if names.parse_time(one.manifest["created"]) <= limit]
     if not before:
         raise no_set(f"No complete set in {where} was made until {wanted}; the newest one is {_newest(whole)}.")
-    return before[-1]
+    return _with_databases(before, databases, f"No complete set in {where} that was made until {wanted}")[-1]
+
+
+def _with_databases(whole, databases, none):
+    """Those of some sets that have all these databases; ``none`` begins the sentence that says that there is none."""
+    able = [one for one in whole if set(databases) <= set(manifest.databases(one.manifest))]
+    if not able:
+        raise no_set(
+            f"{none} holds {_listed(databases)}; the newest one, {_newest(whole)}, holds"
+            f" {_listed(manifest.databases(whole[-1].manifest))}."
+        )
+    return able
+
+
+def _listed(databases):
+    return ", ".join(f"'{name}'" for name in databases) or "no database"
 
 
 def _refuse_emptier(whole, where) -> None:
@@ -71,7 +87,7 @@ def _refuse_emptier(whole, where) -> None:
     others = [one for one in whole if _server(one) != _server(newest)]
     if not others:
         return
-    now, before = rows(newest.manifest), rows(others[-1].manifest)
+    now, before = manifest.rows(newest.manifest), manifest.rows(others[-1].manifest)
     if now < before:
         raise no_set(
             f"The newest set {newest.label} in {where} is of another PostgreSQL server than {others[-1].label} and"
@@ -88,13 +104,13 @@ def _newest(whole):
     return whole[-1].label if whole else "none"
 
 
-def from_folder(source: str | None, wanted: str) -> folder.Found:
+def from_folder(source: str | None, wanted: str, databases=()) -> folder.Found:
     """The set in a local folder; ``wanted`` may also be the path of a set's own folder."""
     if "/" in wanted:
         found = [folder.look(pathlib.Path(wanted.rstrip("/")))]
         wanted = found[0].label
         return choose(found, wanted, str(found[0].path.parent))
-    return choose(folder.list_sets(source), wanted, str(source))
+    return choose(folder.list_sets(source), wanted, str(source), databases)
 
 
 @contextlib.contextmanager

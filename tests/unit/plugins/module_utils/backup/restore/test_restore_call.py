@@ -204,6 +204,15 @@ def test_a_set_in_a_store(sets, restored, tmp_path):
     assert (store.log, result["warnings"]) == (["hold 0", "release"], [])
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_newest_set_of_the_databases_that_are_asked_for(sets, tmp_path, stored, check_mode):
+    options = plan.Options(databases=("mlflow",))
+    one = from_store(tmp_path, options=options) if stored else job(sets, options=options)
+    with pytest.raises(BackupError, match="No complete set in .* holds 'mlflow'; the newest one, L, holds no database"):
+        call.restore(one, check_mode, seams=call.Seams(open_store=lambda job: Remote(sets)))
+
+
 def test_check_mode_holds_nothing(sets, restored, tmp_path):
     (tmp_path / ".since").touch()
     store = Remote(sets)
@@ -403,6 +412,12 @@ def test_artifacts_of_a_swap_need_their_place(sets, restored):
         restore(job(sets, options=SWAP))
     restore(job(sets, options=SWAP, check_artifacts="none"))
     assert restored.artifacts is None
+
+
+def test_a_set_of_no_artifacts_needs_no_place(sets):
+    data = manifest.read(sets / "L")
+    data["artifacts"]["objects"] = 0
+    assert call.open_artifacts(job(sets, options=SWAP), data, None, Files(data)) is None
 
 
 def test_artifacts_are_opened(sets, restored, tmp_path):

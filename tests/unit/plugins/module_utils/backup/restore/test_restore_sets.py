@@ -20,7 +20,7 @@ NOON = datetime.datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 def a_set(label, hour, problems=(), data=True):
-    found = {"label": label, "created": f"2026-11-21T{hour:02}:00:00Z"}
+    found = {"label": label, "created": f"2026-11-21T{hour:02}:00:00Z", "databases": []}
     return Found(label, None, found if data else None, list(problems), 1)
 
 
@@ -84,7 +84,9 @@ def test_no_such_set(found, wanted, message):
 
 def of_server(label, hour, server, rows):
     one = a_set(label, hour)
-    one.manifest.update(postgres={"system_identifier": server}, databases=[{"tables": {"public.runs": rows, "x": 1}}])
+    one.manifest.update(
+        postgres={"system_identifier": server}, databases=[{"name": "mlflow", "tables": {"public.runs": rows, "x": 1}}]
+    )
     return one
 
 
@@ -102,6 +104,57 @@ def test_the_set_of_a_new_and_empty_server_is_not_the_latest(new_rows, refused):
     assert sets.choose(found, "old", "here").label == "old"
 
 
+def with_databases(label, hour, *databases, problems=()):
+    one = a_set(label, hour, problems)
+    one.manifest["databases"] = [{"name": name} for name in databases]
+    return one
+
+
+OF_SOME = [
+    with_databases("both", 8, "mlflow", "auth"),
+    with_databases("mlflow-alone", 9, "mlflow"),
+    with_databases("auth-broken", 10, "auth", problems=["x"]),
+    with_databases("other", 11, "other"),
+]
+
+
+@pytest.mark.parametrize(
+    "wanted, databases, found",
+    [
+        ("latest", (), "other"),
+        ("latest", ("mlflow",), "mlflow-alone"),
+        ("latest", ("auth",), "both"),
+        ("latest", ("auth", "mlflow"), "both"),
+        ("2026-11-21T08:30:00Z", ("mlflow",), "both"),
+        ("2026-11-21T23:00:00Z", ("mlflow",), "mlflow-alone"),
+        # That one has what is asked for is looked at where its databases are.
+        ("other", ("mlflow",), "other"),
+    ],
+)
+def test_the_newest_set_of_these_databases(wanted, databases, found):
+    assert sets.choose(OF_SOME, wanted, "here", databases).label == found
+
+
+@pytest.mark.parametrize(
+    "wanted, databases, message",
+    [
+        ("latest", ("gone",), "No complete set in here holds 'gone'; the newest one, other, holds 'other'."),
+        (
+            "2026-11-21T08:30:00Z",
+            ("other", "auth"),
+            "No complete set in here that was made until 2026-11-21T08:30:00Z holds 'other', 'auth'; the newest one,"
+            " both, holds 'auth', 'mlflow'.",
+        ),
+    ],
+)
+def test_no_set_of_these_databases(wanted, databases, message):
+    with pytest.raises(BackupError) as caught:
+        sets.choose(OF_SOME, wanted, "here", databases)
+    assert (caught.value.message, caught.value.phase, caught.value.safe_to_retry) == (message, "set", False)
+    with pytest.raises(BackupError, match="the newest one, late, holds no database"):
+        sets.choose(SETS, "latest", "here", databases)
+
+
 def write_set(path):
     path.mkdir()
     verified = {"level": "none", "at": "x"}
@@ -112,6 +165,8 @@ def write_set(path):
 def test_sets_in_a_folder(tmp_path):
     write_set(tmp_path / "one")
     assert sets.from_folder(str(tmp_path), "latest").path == tmp_path / "one"
+    with pytest.raises(BackupError, match="No complete set in .* holds 'mlflow'"):
+        sets.from_folder(str(tmp_path), "latest", ("mlflow",))
     assert sets.from_folder(None, f"{tmp_path}/one/").label == "one"
     with pytest.raises(BackupError, match=f"The set two in {tmp_path} is not whole"):
         sets.from_folder(None, f"{tmp_path}/two")
