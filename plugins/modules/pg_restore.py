@@ -186,8 +186,13 @@ options:
             compared afterwards.
           - An object of the live store that differs from the set's is left alone and told in RV(different_artifacts).
             With O(force) it is put aside, into C(kept/SET) beside the copies, or C(kept/SET_2) where that is there,
-            and the set's takes its place, once its copy was read and is whole. Where bringing them back fails all the
-            same, what was put aside is put back.
+            and the set's takes its place, once its copy was read and is whole. Whatever fails after that and before the
+            databases have their names, what was put aside is put back, and the error says so.
+          - Nobody puts it back where this process is killed in between, or its machine dies. The next restore of the
+            set with O(force) goes on from there; to stay with what is live instead, copy what lies in C(kept/SET) back
+            to O(artifacts.live).
+          - Sessions that keep the databases from getting their names are looked for before that, too, unless
+            O(stop_units) is set, since they may be those of the units.
           - Without it, they are brought back with O(mode=swap) and not with O(mode=scratch).
         type: bool
   stop_units:

@@ -152,7 +152,7 @@ def test_the_newest_set_until_a_time(stack):
         found = [stack.restore(wanted, check=True, databases=one)["set"] for one in (["mlflow"], ["mlflow_auth"], [])]
         assert found == ["a", "b", "b"]
     told = stack.restore("latest", databases=["gone"])
-    assert "No complete set in /srv/sets holds 'gone'; the newest one, b, holds 'mlflow_auth'." == told["msg"]
+    assert told["msg"] == "No complete set in /srv/sets holds 'gone'; the newest one, b, holds 'mlflow_auth'."
     # It names no artifact, so that none can be missing.
     assert stack.restore("latest", mode="swap")["set"] == "b"
 

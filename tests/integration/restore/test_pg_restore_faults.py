@@ -5,19 +5,26 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 
 import harm
 import pytest
 
-from .conftest import SETS
+from .conftest import ARTIFACTS, SETS
 
 HOLDER = (
     "systemd-run --unit holder --collect -E PGPASSWORD={password} "
     'psql -h 127.0.0.1 -U {user} -d mlflow -c "SELECT pg_sleep({seconds})"'
 )
 SESSION = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%' AND usename = '{user}'"
+
+
+PSQL = 'cd /; systemd-run --unit holder --collect -p User=postgres psql -d mlflow -c "SELECT pg_sleep({seconds})"'
+COPIES = {"artifacts": {"mode": "copy", "source": {"path": ARTIFACTS}}}
+FORCED = {"mode": "swap", "force": True, "artifacts": {"live": {"path": ARTIFACTS}}}
+MODEL = f"{ARTIFACTS}/1/run/model"
 
 
 @pytest.fixture(name="slow")
@@ -121,6 +128,90 @@ def test_postgres_crashes_before_the_swap(stack):
     assert stack.restore("a", mode="swap")["changed"] is True
 
 
+def let_go(stack):
+    """End the session that holds the swap back: the server would not notice that its client is gone."""
+    stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'")
+    stack.shell("while systemctl -q is-active holder; do sleep 0.1; done")
+
+
+@pytest.fixture(name="held")
+def fixture_held(stack):
+    """A set with an older artifact than the live store has, and a superuser's session in a live database."""
+    stack.shell(f"echo model > {MODEL}")
+    stack.backup("a", **COPIES)
+    stack.shell(f"echo later-model > {MODEL}")
+    stack.write("/run/systemd/system/mlflow-like.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+    stack.shell("systemctl daemon-reload; systemctl start mlflow-like")
+    stack.before = stack.state()
+    stack.shell(PSQL.format(seconds=300))
+    stack.wait_for(SESSION.format(user="postgres"))
+    yield stack
+    let_go(stack)
+    # With the timers of what was killed.
+    stack.shell(f"echo model > {MODEL}; systemctl stop mlflow-like 'mlops-stack-restore-*.timer'")
+    stack.shell("rm /run/systemd/system/mlflow-like.service; systemctl daemon-reload")
+
+
+def begin_the_swap(stack):
+    """Start a forced restore: (it, its process), once it has put the set's artifact in the live one's place."""
+    # Whose the session is cannot be known where a unit is still to be stopped.
+    started = stack.begin("a", stop_units=["mlflow-like.service"], **FORCED)
+    stack.shell(f"for i in $(seq 600); do grep -qx model {MODEL} && exit 0; sleep 0.1; done; exit 1")
+    progress = f"{SETS}/restore-progress.json"
+    stack.shell(f"""until grep -q '"phase": "swap"' {progress}; do sleep 0.1; done""")
+    return started, json.loads(stack.shell(f"cat {progress}"))["pid"]
+
+
+@pytest.mark.fault(37)
+@pytest.mark.slow
+def test_a_session_that_stays_keeps_the_live_artifacts(held):
+    touched = held.shell(f"stat -c %z {MODEL}")
+    result = held.restore("a", **FORCED)
+    assert (result["phase"], "Sessions of postgres use the database" in result["msg"]) == ("swap", True), result
+    assert "put back" not in result["msg"]
+    assert held.shell(f"cat {MODEL}; stat -c %z {MODEL}") == f"later-model\n{touched}"
+    held.check_live(held.before)
+    result = held.restore("a", stop_units=["mlflow-like.service"], **FORCED)
+    assert (result["phase"], "Sessions of postgres use the database" in result["msg"]) == ("swap", True), result
+    assert result["msg"].endswith(" The live artifacts that the set's had replaced were put back.")
+    assert held.shell(f"cat {MODEL}; systemctl is-active mlflow-like") == "later-model\nactive"
+    held.check_live(held.before)
+    let_go(held)
+    made = held.restore("a", **FORCED)
+    assert (made["changed"], made["restored_artifacts"]) == (True, ["1/run/model"])
+    assert held.shell(f"cat {MODEL} $(find {SETS}/artifacts/kept -type f)") == "model\nlater-model"
+
+
+@pytest.mark.fault(37)
+@pytest.mark.slow
+def test_a_restore_that_is_asked_to_end_at_the_swap_keeps_the_live_artifacts(held):
+    started, process = begin_the_swap(held)
+    held.shell(f"kill -TERM {process}")
+    result = held.end(started)
+    assert result["phase"] == "interrupted", result
+    assert result["msg"].endswith(" The live artifacts that the set's had replaced were put back.")
+    assert held.shell(f"cat {MODEL}; systemctl is-active mlflow-like") == "later-model\nactive"
+    held.check_live(held.before)
+
+
+@pytest.mark.fault(30)
+@pytest.mark.slow
+def test_a_restore_that_is_killed_at_the_swap_is_ended_by_the_next(held):
+    started, process = begin_the_swap(held)
+    held.shell(f"kill -9 {process}")
+    started.communicate(timeout=60)
+    assert held.shell(f"cat {MODEL} {SETS}/artifacts/kept/a/1/run/model") == "model\nlater-model"
+    # One that fails does not make it worse.
+    result = held.restore("a", **FORCED)
+    assert (result["phase"], "put back" in result["msg"]) == ("swap", False), result
+    assert held.shell(f"cat {MODEL} {SETS}/artifacts/kept/a/1/run/model") == "model\nlater-model"
+    assert held.rows() == 2000
+    let_go(held)
+    made = held.restore("a", **FORCED)
+    assert (made["changed"], made["old_db"]["mlflow"], held.rows()) == (True, "mlflow__old_a", 2000)
+    assert held.shell(f"cat {MODEL} $(find {SETS}/artifacts/kept -type f)") == "model\nlater-model"
+
+
 # Holds the swap back when it has renamed the databases and not yet said whose set they are.
 COMMENTS = "LOCK TABLE pg_shdescription IN SHARE MODE; SELECT pg_sleep(60)"
 HELD = "SELECT pid FROM pg_locks WHERE relation = 'pg_shdescription'::regclass AND mode = 'ShareLock' AND granted"
@@ -196,16 +287,12 @@ def test_sessions_that_may_not_be_ended_keep_the_live_databases(stack):
         if connects:
             stack.shell(connects.format(user=user, password="grafana", seconds=40))
         else:
-            stack.shell(
-                'cd /; systemd-run --unit holder --collect -p User=postgres psql -d mlflow -c "SELECT pg_sleep(40)"'
-            )
+            stack.shell(PSQL.format(seconds=40))
         stack.wait_for(SESSION.format(user=user))
         result = stack.restore("a", mode="swap")
         assert (result["phase"], f"Sessions of {user} use the database" in result["msg"]) == ("swap", True), result
         stack.check_live(before)
-        # The server would not notice that its client is gone.
-        stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'")
-        stack.shell("while systemctl -q is-active holder; do sleep 0.1; done")
+        let_go(stack)
     # With the right to end other roles' sessions, one of grafana's is no obstacle.
     stack.sql("GRANT pg_signal_backend TO mlops_restore")
     stack.shell(HOLDER.format(user="grafana", password="grafana", seconds=40))

@@ -71,6 +71,8 @@ class Artifacts:
         self.groups: dict[str, list[Entry]] = {}
         self.other: list[str] = []
         self.in_the_way: list[Entry] = []
+        # Where they are once they are put aside.
+        self.aside = None
 
     def check(self) -> list[str]:
         """The paths that neither the live store nor the copies have; what can be brought back is kept in mind."""
@@ -102,7 +104,7 @@ class Artifacts:
     def restore(self) -> list[str]:
         """Bring back what check() found among the copies: the paths. BackupError where a hash is not the set's.
 
-        Whatever goes wrong, each object that the live store had is there afterwards, or it is told where it lies.
+        Whatever goes wrong, now or until nothing can go wrong any more, what was ``aside`` by then is for put_back().
         """
         if not self.in_the_way:
             return self._bring_back()
@@ -114,14 +116,8 @@ class Artifacts:
         self.in_the_way = [entry for entry in self.in_the_way if entry.path not in gone]
         # On disk before anything takes their places.
         self.copies.settle()
-        try:
-            return self._bring_back()
-        except BackupError as error:
-            error.message += self._put_back(kept)
-            raise
-        except BaseException:
-            self._put_back(kept)
-            raise
+        self.aside = kept
+        return self._bring_back()
 
     @property
     def _over(self):
@@ -165,15 +161,18 @@ class Artifacts:
             )
         return sorted(entry.path for entry in restored)
 
-    def _put_back(self, kept):
-        """Give the live store what was in the way, one by one: how that went, as a sentence."""
+    def put_back(self) -> str:
+        """Give the live store what was put aside, one by one: how that went, as a sentence."""
         try:
             for entry in self.in_the_way:
-                self.live.write(entry.path, kept.read(entry.path))
+                self.live.write(entry.path, self.aside.read(entry.path))
             self.live.settle()
         except (BackupError, OSError, Gone) as error:
-            return f" What they replaced lies at {kept.where} and could not all be put back: {error}"
+            return (
+                f" The live artifacts that the set's had replaced lie at {self.aside.where} and could not all be put"
+                f" back: {error}"
+            )
         for entry in self.in_the_way:
             with contextlib.suppress(BackupError, OSError):
-                kept.delete(entry.path)
-        return " The live objects that they had replaced were put back."
+                self.aside.delete(entry.path)
+        return " The live artifacts that the set's had replaced were put back."

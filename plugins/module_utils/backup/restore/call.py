@@ -16,6 +16,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import B
 from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_copies, open_place
 from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import Progress
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import (
+    failure,
     hold,
     plan,
     secrets_file,
@@ -26,7 +27,6 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.job imp
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.run import Restore
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.tools import Files, Tools
 from ansible_collections.mlops.stack.plugins.module_utils.mlflow.uri import scrub
-from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
 
 
 def find_tools() -> list[dump.Tool]:
@@ -68,13 +68,8 @@ def restore(job: Job, check_mode: bool = False, say=None, seams: Seams | None = 
         error.message = scrub(error.message, job.secrets)
         error.stderr_tail = scrub(error.stderr_tail, job.secrets)
         raise
-    except Interrupted as error:
-        raise BackupError(
-            f"The restore was {error}; every live database is whole, as it was or as it is in the set.",
-            "interrupted",
-        ) from error
-    except OSError as error:
-        raise BackupError(f"{error.filename or job.work_dir}: {error.strerror}.", "files") from error
+    except failure.ERRORS as error:
+        raise failure.told(error, job.work_dir) from error
     finally:
         os.umask(old_mask)
 

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import plan, sql, swap, target
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import failure, plan, sql, swap, target
 from ansible_collections.mlops.stack.plugins.module_utils.backup.results import some
 
 # How long a server that went away may take until what was left on it is removed, in seconds.
@@ -191,17 +191,56 @@ class Restore:
             with self.phase("properties"):
                 for step in todo:
                     self.give_properties(step)
-        if self.artifacts and self.options.restore_artifacts:
-            with self.phase("artifacts"):
-                self.restored = self.artifacts.restore()
-        with self.phase("swap"), self.tools.units(self.warnings.append):
-            swap.rename(self.server, *self.names(todo))
+        renames, comments = self.names(todo)
+        with self.all_or_nothing(todo):
+            if self.artifacts and self.options.restore_artifacts:
+                self.restore_artifacts([old for old, _new in renames])
+            with self.phase("swap"), self.tools.units(self.warnings.append):
+                swap.rename(self.server, renames, comments)
         self.changed = True
         if swapping and self.artifacts:
             self.warn_of_others()
         for step in todo:
             if step.old and not (swapping and self.options.keep_old):
                 self.drop_old(step)
+
+    def restore_artifacts(self, names: list[str]) -> None:
+        """Bring back artifacts, once it is known that no session in these databases stands against the swap."""
+        # Whose sessions are still there may be a unit that is only stopped for the swap.
+        if not self.tools.stops_units:
+            with self.phase("swap"):
+                swap.wait_for_others(self.server, names)
+        with self.phase("artifacts"):
+            self.restored = self.artifacts.restore()
+
+    @contextlib.contextmanager
+    def all_or_nothing(self, todo: list[Step]):
+        """Where the databases do not get their names, whatever the reason, live artifacts are as they were."""
+        try:
+            yield
+        except BackupError as error:
+            error.message += self.put_back(todo)
+            raise
+        except failure.ERRORS as error:
+            told = failure.told(error, self.tools.work_dir)
+            told.message += self.put_back(todo)
+            raise told from error
+        except BaseException:
+            self.put_back(todo)
+            raise
+
+    def put_back(self, todo: list[Step]) -> str:
+        """Give the live store what was put aside, unless the databases have their names: a sentence about it."""
+        if not self.artifacts or not self.artifacts.aside or self.swapped(todo):
+            return ""
+        return self.artifacts.put_back()
+
+    def swapped(self, todo: list[Step]) -> bool:
+        """Whether the databases have their names; as long as the server cannot be asked, they have not."""
+        for come_back in (lambda: True, lambda: self.server.wait_until_back(COMES_BACK)):
+            with contextlib.suppress(BackupError):
+                return come_back() and todo[0].target.new not in self.server.databases()
+        return False
 
     def warn_of_others(self) -> None:
         """The databases refer to objects that the live store has as something else: that must not go unseen."""

@@ -66,7 +66,7 @@ def rename(server: Server, renames, comments, clock=time.monotonic, sleep=time.s
     when this process or the server dies, the databases have their old names.
     """
     names = [old for old, _new in renames]
-    _wait_for_others(server, names, clock, sleep)
+    wait_for_others(server, names, clock, sleep)
     tries = 0
     while True:
         tries += 1
@@ -83,7 +83,8 @@ def rename(server: Server, renames, comments, clock=time.monotonic, sleep=time.s
                 ) from error
 
 
-def _wait_for_others(server, names, clock, sleep):
+def wait_for_others(server: Server, names: list[str], clock=time.monotonic, sleep=time.sleep) -> None:
+    """Wait until these databases have no session that this role may not end; BackupError where one stays."""
     until = clock() + PATIENCE
     while True:
         users = sorted({user for _pid, user, endable in server.query(sql.SESSIONS, (names,)) if not endable})

@@ -178,6 +178,16 @@ class Tools:
         self.tool = None
         self.server_major = 0
 
+    @property
+    def work_dir(self) -> str:
+        """Where the files of this restore are."""
+        return self.job.work_dir
+
+    @property
+    def stops_units(self) -> bool:
+        """Whether units stand still during the swap, and with them the sessions that are theirs."""
+        return bool(self.job.stop_units)
+
     def free_bytes(self, data_directory: str | None) -> int | None:
         """The free bytes beside PostgreSQL's files, where this host can know."""
         return free_bytes(self.job.login.host, data_directory)

@@ -14,6 +14,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.artifacts import Artifacts
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
 
+PUT_BACK = " The live artifacts that the set's had replaced were put back."
 MD5, OTHER = "a" * 32, "b" * 32
 
 
@@ -148,6 +149,13 @@ def test_a_damaged_copy_is_not_left_in_the_live_store(places):
     assert sorted(path.name for path in live.root.iterdir()) == ["a"]
 
 
+def undone(one, error, match=None):
+    """Restore, which fails, and put back what was put aside: the error, and how that went."""
+    with pytest.raises(error, match=match) as caught:
+        one.restore()
+    return caught.value, one.put_back() if one.aside else ""
+
+
 def forced(places, mover):
     """Live objects of which the set has older ones, and one that is not there: (what restores them, the live place)."""
     live, copies = places({"a": "live", "b": "here"}, {"current/a": "set", "replaced/3-x/b": "was", "current/c": "new"})
@@ -165,9 +173,8 @@ def test_a_damaged_copy_takes_no_live_objects_place(places, damaged):
     one, live = forced(places, Mover())
     (one.copies.root / damaged).write_text("XXX")
     why = f"1 artifacts were not put in .* among them {damaged[-1]}: .* damaged"
-    with pytest.raises(BackupError, match=why) as caught:
-        one.restore()
-    assert (caught.value.phase, caught.value.safe_to_retry) == ("artifacts", False)
+    error, put_back = undone(one, BackupError, why)
+    assert (error.phase, error.safe_to_retry, put_back) == ("artifacts", False, "")
     assert contents(live) == {"a": "live", "b": "here"}
     assert not (one.copies.root / "kept").exists()
 
@@ -184,8 +191,7 @@ def test_a_copy_of_which_no_hash_is_known_takes_no_live_objects_place(places):
 @pytest.mark.parametrize("spoilt", ["a", "c"])
 def test_what_is_spoilt_on_its_way_leaves_the_live_objects(places, spoilt):
     one, live = forced(places, Mover(spoil=[f"live/{spoilt}"]))
-    with pytest.raises(BackupError, match=f"among them {spoilt}: .* that they had replaced were put back"):
-        one.restore()
+    assert undone(one, BackupError, f"among them {spoilt}: ")[1] == PUT_BACK
     assert contents(live) == {"a": "live", "b": "here", **({"c": "new"} if spoilt == "a" else {})}
     assert contents(one.copies.below("kept/L")) == {}
 
@@ -193,10 +199,17 @@ def test_what_is_spoilt_on_its_way_leaves_the_live_objects(places, spoilt):
 @pytest.mark.parametrize("error", [BackupError("The store is away.", "artifacts"), Interrupted("by SIGTERM")])
 def test_a_restore_that_breaks_off_leaves_the_live_objects(places, error):
     one, live = forced(places, Mover(error=error))
-    with pytest.raises(type(error)) as caught:
-        one.restore()
+    assert undone(one, type(error))[1] == PUT_BACK
     assert contents(live)["a"] == "live"
-    assert ("were put back" in str(caught.value)) is isinstance(error, BackupError)
+
+
+def test_what_was_restored_can_be_put_back(places):
+    one, live = forced(places, Mover())
+    assert one.restore() == ["a", "b", "c"]
+    assert contents(live) == {"a": "set", "b": "was", "c": "new"}
+    assert one.put_back() == PUT_BACK
+    # What was missing in the live store is in nobody's way.
+    assert contents(live) == {"a": "live", "b": "here", "c": "new"}
 
 
 def test_what_cannot_be_put_back_is_told(places):
@@ -206,15 +219,14 @@ def test_what_cannot_be_put_back_is_told(places):
         raise BackupError("The store is full.", "artifacts")
 
     live.write = full
-    with pytest.raises(BackupError, match="lies at .*/kept/L and could not all be put back: The store is full"):
-        one.restore()
+    put_back = undone(one, BackupError)[1]
+    assert put_back.endswith(f" lie at {one.copies.root}/kept/L and could not all be put back: The store is full.")
     assert (one.copies.root / "kept/L/b").read_text() == "here"
 
 
 def test_a_live_object_that_goes_away_meanwhile_is_not_put_back(places):
     one, live = forced(places, Mover(gone=["live/a"], spoil=["live/a"]))
-    with pytest.raises(BackupError, match="were put back"):
-        one.restore()
+    assert undone(one, BackupError)[1] == PUT_BACK
     assert contents(live) == {"b": "here", "c": "new"}
 
 

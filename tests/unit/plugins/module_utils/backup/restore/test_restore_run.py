@@ -14,6 +14,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import plan, run, sql, swap
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.plan import Found, Options
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.target import ServerError
+from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
 
 SWAP = Options(mode="swap")
 
@@ -108,6 +109,9 @@ class Server:
 class Tools:
     """What is beside the server."""
 
+    work_dir = "/work"
+    stops_units = False
+
     def __init__(self, server, artifacts=None):
         self.server = server
         self.some_artifacts = artifacts
@@ -154,11 +158,16 @@ class Tools:
 
 
 class Artifacts:
+    """Artifacts of which some are put aside when others are brought back; ``fail`` is what goes wrong then."""
+
     other = ["different"]
 
-    def __init__(self, server, missing=()):
+    def __init__(self, server, missing=(), aside="kept", fail=None):
         self.server = server
         self.missing = list(missing)
+        self.aside = None
+        self.put_aside = aside
+        self.fail = fail
 
     def check(self):
         self.server.log.append("look")
@@ -166,7 +175,14 @@ class Artifacts:
 
     def restore(self):
         self.server.log.append("bring back")
+        self.aside = self.put_aside
+        if self.fail:
+            raise self.fail
         return ["an/artifact"]
+
+    def put_back(self):
+        self.server.log.append("put back")
+        return " They were put back."
 
 
 @pytest.fixture(name="work", autouse=True)
@@ -181,11 +197,15 @@ def fixture_work(monkeypatch, tmp_path):
         for name, text in comments.items():
             server.found[name] = Found(name, "mlflow", text)
 
+    def wait_for_others(server, names):
+        server._do("wait for others", *names)
+
     def apply(server, name, owner, wanted):
         server.log.append(f"properties {name} {wanted.connection_limit}")
         return [(f'ALTER DATABASE "{name}" SET x TO 1', "denied")] if name.startswith("auth") else []
 
     monkeypatch.setattr(swap, "rename", rename)
+    monkeypatch.setattr(swap, "wait_for_others", wait_for_others)
     monkeypatch.setattr(swap, "apply", apply)
     monkeypatch.setattr(swap, "properties", lambda server, name: sql.Properties(connection_limit=len(name)))
 
@@ -435,6 +455,103 @@ def test_artifacts_come_before_the_databases(work):
     assert server.log.index("look") < server.log.index("create mlflow__new_L")
     assert (result["restored_artifacts"], result["different_artifacts"]) == (["an/artifact"], ["different"])
     assert (result["artifacts_checked"], result["missing_artifacts"]) == (True, [])
+
+
+FORCED = Options(mode="swap", restore_artifacts=True, force=True)
+
+
+def test_sessions_that_stay_are_told_before_artifacts_are_touched(work):
+    server = Server(mlflow=None, auth=None)
+    server.fail["wait for others"] = BackupError("Sessions use the database.", "swap")
+    with pytest.raises(BackupError, match="^Sessions use the database.$"):
+        work(server, FORCED, Tools(server, Artifacts(server)))
+    assert "wait for others mlflow mlflow__new_L auth auth__new_L" in server.log
+    assert "bring back" not in server.log
+    # They may be those of a unit that is stopped for the swap.
+    tools = Tools(server, Artifacts(server))
+    tools.stops_units = True
+    assert work(server, FORCED, tools)["restored_artifacts"] == ["an/artifact"]
+
+
+@pytest.mark.parametrize("where", ["rename", "artifacts"])
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (lambda: BackupError("It stays in use.", "swap"), "It stays in use. They were put back."),
+        (
+            lambda: Interrupted("interrupted by SIGTERM"),
+            "The restore was interrupted by SIGTERM; every live database is whole, as it was or as it is in the set."
+            " They were put back.",
+        ),
+        (lambda: OSError(28, "No space left on device"), "/work: No space left on device. They were put back."),
+        (lambda: KeyError("a bug"), "'a bug'"),
+    ],
+)
+def test_without_a_swap_live_artifacts_are_put_back(work, where, error, told):
+    server = Server(mlflow="mine", auth=None)
+    server.fail = {"rename": error()} if where == "rename" else {}
+    artifacts = Artifacts(server, fail=error() if where == "artifacts" else None)
+    with pytest.raises((BackupError, KeyError)) as caught:
+        work(server, FORCED, Tools(server, artifacts))
+    assert str(caught.value) == told
+    assert server.log.count("put back") == 1
+    assert set(server.found) == {"mlflow", "auth"}
+
+
+@pytest.mark.parametrize("with_artifacts", [True, False])
+def test_where_nothing_was_put_aside_nothing_is_put_back(work, with_artifacts):
+    server = Server(mlflow=None)
+    server.fail["rename"] = BackupError("It stays in use.", "swap")
+    artifacts = Artifacts(server, aside=None) if with_artifacts else None
+    with pytest.raises(BackupError, match="^It stays in use.$"):
+        work(server, FORCED, Tools(server, artifacts))
+    assert "put back" not in server.log
+
+
+@pytest.mark.parametrize("answer", ["at once", "later", "never"])
+@pytest.mark.parametrize("swapped", [True, False])
+def test_a_swap_that_breaks_off_at_its_end_is_asked_for(work, monkeypatch, swapped, answer):
+    server = Server(mlflow=None, auth=None)
+    renamed = swap.rename
+
+    def rename(server, renames, comments):
+        if swapped:
+            renamed(server, renames, comments)
+        if answer != "at once":
+            server.lost = True
+        raise Interrupted("interrupted by SIGTERM")
+
+    def databases():
+        if getattr(server, "lost", False):
+            raise BackupError("The server went away.", "server")
+        return dict(server.found)
+
+    def wait_until_back(seconds):
+        server.lost = answer == "never"
+        return answer == "later"
+
+    monkeypatch.setattr(swap, "rename", rename)
+    server.databases, server.wait_until_back = databases, wait_until_back
+    with pytest.raises(BackupError, match="interrupted by SIGTERM") as caught:
+        work(server, FORCED, Tools(server, Artifacts(server)))
+    put_back = not swapped or answer == "never"
+    assert ("put back" in server.log, "They were put back" in caught.value.message) == (put_back, put_back)
+
+
+def test_a_server_that_comes_and_goes_has_not_swapped(work):
+    server = Server(mlflow=None, auth=None)
+    answers = iter([dict(server.found)])
+
+    def databases():
+        found = next(answers, None)
+        if found is None:
+            raise BackupError("The server went away.", "server")
+        return found
+
+    server.databases = databases
+    server.fail["rename"] = BackupError("It went away.", "swap")
+    with pytest.raises(BackupError, match="^It went away. They were put back.$"):
+        work(server, FORCED, Tools(server, Artifacts(server)))
 
 
 def test_artifacts_are_left_alone_where_that_is_said(work):

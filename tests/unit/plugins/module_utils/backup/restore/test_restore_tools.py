@@ -209,6 +209,11 @@ def make_tools(files, result=None, **job):
     return one, calls
 
 
+def test_what_a_restore_knows_of_its_job():
+    one = make_tools(None, stop_units=("mlflow.service",), work_dir="/work")[0]
+    assert (one.stops_units, one.work_dir, make_tools(None)[0].stops_units) == (True, "/work", False)
+
+
 def test_pg_restore_runs_with_its_password_in_a_file(make_set, tmp_path):
     files = Files(make_set(), tmp_path / "set")
     one, calls = make_tools(files, Result(0, "", "pg_restore: warning: w", False, 1.0))
