@@ -54,7 +54,8 @@ options:
       - V(present) makes a set, unless one that is there will do.
       - V(expired) removes the sets that O(retention) drops, and does nothing else; only those of O(databases), where
         any are named.
-      - V(absent) removes the set O(label), in the folder and in the store.
+      - V(absent) removes the set O(label), in the store and then in the folder. Where the key of O(s3) may not delete,
+        a set that is in the store is not removed at all.
     type: str
     choices: [present, absent, expired]
     default: present
@@ -75,8 +76,9 @@ options:
   label:
     description:
       - The set's name; letters, digits, dots, underscores and hyphens, at most 64.
-      - A set of this name that is there already, with these databases of this server, is not made again. What the store
-        lacks of it is uploaded.
+      - A set of this name that is there already, in O(dest) or in the store of O(s3), with these databases of this
+        server, is not made again. What the store lacks of it is uploaded.
+      - A set of this name that is something else, not verified as O(verify) says, or damaged, fails the call.
       - Without it, a set is named by its time, such as V(20261121T131500Z-9f3a).
     type: str
   max_age:

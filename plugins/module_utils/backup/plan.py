@@ -40,42 +40,63 @@ class Wanted:
     encrypted: bool
 
 
-def decide(wanted: Wanted, found, remote: set[str] | None, now: datetime.datetime) -> Decision:
-    """Whether a set that is there will do. ``found`` are the folder's sets, ``remote`` the complete sets of the store,
-    None where there is no store."""
+def decide(wanted: Wanted, here, there, now: datetime.datetime) -> Decision:
+    """Whether a set that is there will do. ``here`` are the folder's sets, ``there`` the store's, None without one."""
     if wanted.label:
-        return _decide_label(wanted, found, remote)
+        return _decide_label(wanted, here, there)
     if wanted.max_age is None:
         return Decision(BACKUP, None, "a backup was asked for")
     limit = now - datetime.timedelta(seconds=wanted.max_age)
     young = [
         one
-        for one in found
+        for one in here
         if one.complete and limit < one.created <= now + retention.TOLERANCE and not lacks(wanted, one.manifest)
     ]
     if not young:
         return Decision(BACKUP, None, "no verified set of these databases is younger than max_age")
     newest = max(young, key=lambda one: (one.created, one.label))
-    return _there(newest, remote, "is younger than max_age")
+    return _there(newest, there, "is younger than max_age")
 
 
-def _decide_label(wanted, found, remote):
-    same = [one for one in found if one.label == wanted.label]
-    if not same:
-        if remote and wanted.label in remote:
-            return Decision(NOTHING, wanted.label, f"the set {wanted.label} is in the store")
-        return Decision(BACKUP, wanted.label, f"there is no set {wanted.label}")
-    one = same[0]
+def _decide_label(wanted, here, there):
+    one, other = _labelled(wanted.label, here), _labelled(wanted.label, there)
+    if one is None:
+        return _decide_by_store(wanted, other)
     if not one.complete:
-        raise refuse(f"The set {wanted.label} is there and is damaged ({one.problems[0]}): remove it by state=absent.")
+        raise refuse(_damaged(wanted, one, other))
     lacking = lacks(wanted, one.manifest)
     if lacking:
-        raise refuse(f"The set {wanted.label} is there and {lacking}: choose another label.")
-    return _there(one, remote, "is there")
+        raise refuse(f"The set {one.label} is there and {lacking}: choose another label.")
+    if other and not other.unfinished and other.manifest != one.manifest:
+        raise refuse(f"The set {one.label} is there and the store has another of that label: choose another label.")
+    return _there(one, there, "is there")
 
 
-def _there(one, remote, why):
-    if remote is not None and one.label not in remote:
+def _decide_by_store(wanted, other):
+    """The decision where the folder has no set of the label; ``other`` is the store's, None where it has none."""
+    if other is None or other.unfinished:
+        return Decision(BACKUP, wanted.label, f"there is no set {wanted.label}")
+    lacking = lacks(wanted, other.manifest) if other.complete else f"is damaged ({other.problems[0]})"
+    if lacking:
+        raise refuse(f"The set {wanted.label} is in the store and {lacking}: choose another label.")
+    return Decision(NOTHING, wanted.label, f"the set {wanted.label} is in the store")
+
+
+def _damaged(wanted, one, other):
+    """What to do about a damaged set of the folder, so that nothing more is lost."""
+    found = f"The set {one.label} is there and is damaged ({one.problems[0]})"
+    if other and other.complete and not lacks(wanted, other.manifest):
+        return f"{found}, and is whole in the store: move the folder {one.path} away, and the one in the store will do."
+    return f"{found}: choose another label, or move the folder {one.path} away."
+
+
+def _labelled(label, sets):
+    return next((one for one in sets or () if one.label == label), None)
+
+
+def _there(one, there, why):
+    other = _labelled(one.label, there)
+    if there is not None and not (other and other.complete and other.manifest == one.manifest):
         return Decision(UPLOAD, one.label, f"the set {one.label} {why} and is not in the store")
     return Decision(NOTHING, one.label, f"the set {one.label} {why}")
 

@@ -155,17 +155,17 @@ class Run:
         self.result["diff"] = diff(self.before, made.label, self.result["expired"])
 
     def absent(self, check_mode: bool) -> None:
-        """Remove one set, here and in the store."""
+        """Remove one set, in the store and here. A key that may not delete fails before anything here is gone."""
         with self._removing(check_mode) as store:
             label = self.settings.label
             here = any(one.label == label for one in folder.list_sets(self.dest))
             there = any(one.label == label for one in store.sets())
             if here or there:
                 self.result.update(changed=True, action="remove", label=label, diff=diff(self.before, None, [label]))
-            if here and not check_mode:
-                folder.remove(self.dest, label)
             if there and not check_mode:
                 store.remove(label)
+            if here and not check_mode:
+                folder.remove(self.dest, label)
 
     def expire_only(self, check_mode: bool) -> None:
         """Remove what retention drops, and nothing else."""
@@ -249,8 +249,7 @@ class Run:
         )
         here = folder.list_sets(self.dest)
         self.there = store.sets()
-        there = None if self.sets.s3 is None else {one.label for one in self.there if one.complete}
-        decision = plan.decide(wanted, here, there, self.now())
+        decision = plan.decide(wanted, here, None if self.sets.s3 is None else self.there, self.now())
         self.result.update(
             changed=decision.action != plan.NOTHING,
             action=decision.action,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import pathlib
 import types
 
 import pytest
@@ -22,11 +23,17 @@ WANTED = plan.Wanted("7412345678901234567", ("mlflow",), "read", 3600.0, None, "
 def one(manifest_for, noon):
     """A function that makes a set as a listing has it."""
 
-    def make(label="one", age=HOUR / 2, problems=(), manifest=True, **changes):
+    def make(label="one", age=HOUR / 2, problems=(), manifest=True, unfinished=False, **changes):
         data = manifest_for(label, noon - age, **changes) if manifest else None
         whole = data is not None and not problems
         return types.SimpleNamespace(
-            label=label, manifest=data, problems=list(problems), complete=whole, created=noon - age
+            label=label,
+            path=pathlib.Path("/sets", label),
+            manifest=data,
+            problems=list(problems),
+            complete=whole,
+            created=noon - age,
+            unfinished=unfinished,
         )
 
     return make
@@ -38,9 +45,11 @@ def test_a_young_set_will_do(one, noon):
 
 
 def test_a_young_set_that_the_store_lacks_is_uploaded(one, noon):
-    assert plan.decide(WANTED, [one()], {"one"}, noon).action == "none"
-    found = plan.decide(WANTED, [one()], {"other"}, noon)
-    assert (found.action, found.label) == ("upload", "one")
+    assert plan.decide(WANTED, [one()], [one()], noon).action == "none"
+    # It is not there, it is there in part, and another of its name is.
+    for there in ([one("other")], [one(problems=["x is missing"])], [one(age=HOUR)]):
+        found = plan.decide(WANTED, [one()], there, noon)
+        assert (found.action, found.label) == ("upload", "one")
 
 
 def test_without_a_limit_every_call_makes_a_set(one, noon):
@@ -93,17 +102,54 @@ def test_a_label_is_made_once(one, noon):
     wanted = dataclasses.replace(WANTED, label="one", max_age=None)
     assert plan.decide(wanted, [one("two")], None, noon) == plan.Decision("backup", "one", "there is no set one")
     assert plan.decide(wanted, [one(age=HOUR * 999)], None, noon).action == "none"
-    assert plan.decide(wanted, [one()], set(), noon).action == "upload"
-    assert plan.decide(wanted, [], {"one"}, noon) == plan.Decision("none", "one", "the set one is in the store")
-    assert plan.decide(wanted, [], {"two"}, noon).action == "backup"
+    assert plan.decide(wanted, [one()], [], noon).action == "upload"
+    assert plan.decide(wanted, [one()], [one()], noon).action == "none"
+    assert plan.decide(wanted, [], [one()], noon) == plan.Decision("none", "one", "the set one is in the store")
+    assert plan.decide(wanted, [], [one("two")], noon).action == "backup"
+
+
+def test_an_upload_that_did_not_end_is_no_set(one, noon):
+    wanted = dataclasses.replace(WANTED, label="one")
+    there = [one(problems=["it has no manifest"], manifest=False, unfinished=True)]
+    assert plan.decide(wanted, [], there, noon).action == "backup"
+    assert plan.decide(wanted, [one()], there, noon).action == "upload"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"postgres": {}}, "is of another PostgreSQL server"),
+        ({"databases": ("other",)}, "does not hold the database mlflow"),
+        ({"verified": {"level": "none"}}, "was not verified by verify=read"),
+        ({"encrypted": True}, "is encrypted"),
+        ({"problems": ["x is missing"]}, r"is damaged \(x is missing\)"),
+        ({"problems": ["it is not JSON"], "manifest": False}, r"is damaged \(it is not JSON\)"),
+    ],
+)
+def test_a_label_that_something_else_has_in_the_store_is_refused(one, noon, changes, says):
+    wanted = dataclasses.replace(WANTED, label="one")
+    with pytest.raises(BackupError, match=f"The set one is in the store and {says}: choose another label"):
+        plan.decide(wanted, [], [one(**changes)], noon)
 
 
 def test_a_label_that_is_taken_by_something_else_is_refused(one, noon):
     wanted = dataclasses.replace(WANTED, label="one")
-    with pytest.raises(BackupError, match=r"is there and is damaged \(x is missing\): remove it by state=absent"):
-        plan.decide(wanted, [one(problems=["x is missing"])], None, noon)
     with pytest.raises(BackupError, match="is there and is of another PostgreSQL server: choose another label"):
         plan.decide(wanted, [one(postgres={})], None, noon)
+    with pytest.raises(BackupError, match="is there and the store has another of that label: choose another label"):
+        plan.decide(wanted, [one()], [one(age=HOUR)], noon)
+
+
+@pytest.mark.parametrize("there", [None, [], [{"problems": ["y is missing"]}], [{"postgres": {}}]])
+def test_a_damaged_set_is_not_to_be_removed(one, noon, there):
+    wanted = dataclasses.replace(WANTED, label="one")
+    torn = [one(problems=["x is missing"])]
+    says = r"is there and is damaged \(x is missing\): choose another label, or move the folder /sets/one away\."
+    with pytest.raises(BackupError, match=says):
+        plan.decide(wanted, torn, there and [one(**changes) for changes in there], noon)
+    says = r"damaged \(x is missing\), and is whole in the store: move the folder /sets/one away, and the one in"
+    with pytest.raises(BackupError, match=says):
+        plan.decide(wanted, torn, [one()], noon)
 
 
 def test_only_complete_sets_expire(one, noon):

@@ -457,6 +457,28 @@ def test_absent_removes_here_and_there(case, noon, manifest_for):
     assert case.run(state="absent", label="a")["changed"] is False
 
 
+def test_absent_removes_nothing_here_where_the_store_lets_nothing_go(case, noon, manifest_for):
+    case.store = Store()
+    case.store.kept = [remote("a", noon, manifest_for)]
+    case.store.errors["remove"] = BackupError("AccessDenied.", "expire", safe_to_retry=False)
+    case.set("a", HOUR)
+    with pytest.raises(BackupError, match="AccessDenied"):
+        case.run(state="absent", label="a")
+    assert case.labels == ["a"]
+
+
+def test_a_label_that_the_store_has_of_another_server_is_refused(case, noon, manifest_for):
+    case.store = Store()
+    other = manifest_for("new", noon - HOUR, postgres={"system_identifier": "other"})
+    case.store.kept = [Found("new", "s3://b/new", other, [], 4)]
+    for check_mode in (True, False):
+        with pytest.raises(BackupError, match="The set new is in the store and is of another PostgreSQL server"):
+            case.run(check_mode, label="new")
+    assert case.labels == []
+    case.store.kept = [remote("new", noon, manifest_for)]
+    assert case.run(label="new")["changed"] is False
+
+
 def test_absent_where_there_is_no_folder(case, noon, manifest_for):
     assert case.run(state="absent", label="a")["changed"] is False
     assert not case.dest.exists()
