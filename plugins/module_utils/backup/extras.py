@@ -8,6 +8,7 @@ from __future__ import annotations
 import pathlib
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup import names
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 
 def open_place(place, timeout, option):
@@ -52,8 +53,42 @@ class Extras:
             from ansible_collections.mlops.stack.plugins.module_utils.backup import seal
 
             seal.check_recipients(settings.encrypt_to)
+        if settings.restore_login:
+            self._check_login(settings.restore_login)
         if settings.artifacts.source:
-            open_place(settings.artifacts.source, settings.timeout, "artifacts.source").check()
+            self._check_artifacts(settings)
+
+    @staticmethod
+    def _check_login(login) -> None:
+        from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import call
+
+        try:
+            call.open_server(login).close()
+        except BackupError as error:
+            error.message += " With verify=restore, correct restore_user or restore_password."
+            raise
+
+    @staticmethod
+    def _check_artifacts(settings) -> None:
+        from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import rclone
+        from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import run as artifacts
+
+        wanted = settings.artifacts
+        source = open_place(wanted.source, settings.timeout, "artifacts.source")
+        source.check()
+        if not wanted.destination:
+            return
+        destination = open_place(wanted.destination, settings.timeout, "artifacts.destination")
+        artifacts.check_apart(source, destination)
+        rclone.check()
+        if destination.is_folder:
+            return
+        try:
+            destination.check()
+        except BackupError as error:
+            # A store that is away and a key that was revoked cost copies, and not the databases' set.
+            if error.phase == "options":
+                raise
 
     def artifacts(self, settings, label, partial, report) -> dict:
         """List or copy the artifacts, and write their list into the set: what the manifest says of them."""

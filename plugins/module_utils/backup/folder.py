@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import errno
 import os
 import pathlib
 import shutil
@@ -116,9 +117,21 @@ def prepare(dest) -> None:
     dest = pathlib.Path(dest)
     try:
         dest.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = dest.stat()
     except OSError as error:
         raise unwritable(dest, error) from error
+    check_private(dest)
+
+
+def check_private(dest) -> None:
+    """Refuse a folder that others may write to, or what is none; one that is still to be made is fine."""
+    try:
+        found = os.stat(dest)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unwritable(dest, error) from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise unwritable(dest, NotADirectoryError(errno.ENOTDIR, ""))
     if stat.S_IMODE(found.st_mode) & 0o022:
         raise BackupError(
             f"The folder {dest} may be written to by others than its owner: set its mode to 0700.",

@@ -58,6 +58,8 @@ class Making:
         self.failure: BackupError | None = None
         self.taken = None
         self.globals_done = False
+        # What secret_files hold, by name.
+        self.secrets: dict[str, str] = {}
         # By path in the set: size and sha256.
         self.files: dict[str, tuple[int, str]] = {}
 
@@ -71,7 +73,8 @@ class Making:
         with dump.passfile(settings.login.password) as passfile, Together(WORKERS, self._tick) as together:
             environment = dump.environment(settings.login, passfile)
             databases = [self._database(name, together, environment) for name in settings.databases]
-            self._secrets()
+            if self.secrets:
+                manifest.write_json(self.partial / names.SECRETS, self.secrets)
             with self.progress.phase("read"):
                 files = self._settle(together)
         dumped = sum(item["size"] for item in files if item["path"].startswith(names.DATABASES))
@@ -103,6 +106,10 @@ class Making:
         space = os.statvfs(next(path for path in (dest, *dest.parents) if path.exists()))
         free = space.f_bavail * space.f_frsize
         plan.check_space(needed, free, len(settings.databases), space.f_favail, dest)
+        # What a restored MLflow needs to read its own tables.
+        self.secrets = {
+            name: read_secret(f"secret_files.{name}", path) for name, path in sorted(settings.secret_files.items())
+        }
         self.extras.check(settings)
 
     def _database(self, name: str, together: Together, environment: dict) -> dict:
@@ -173,13 +180,6 @@ class Making:
     def _tick(self) -> None:
         if self.progress.current["unit"] == "bytes":
             self.progress.report(sum(size_of(path) for path in folder.files_below(self.partial)))
-
-    def _secrets(self) -> None:
-        """What a restored MLflow needs to read its own tables."""
-        wanted = self.settings.secret_files
-        if wanted:
-            found = {name: read_secret(f"secret_files.{name}", path) for name, path in sorted(wanted.items())}
-            manifest.write_json(self.partial / names.SECRETS, found)
 
     def _read(self, name, together) -> list:
         """Put a database's dump on disk, decompress the archive and hash each file, side by side: what is under way."""

@@ -104,6 +104,7 @@ class Run:
     def present(self, check_mode: bool) -> None:
         """Make a set, where none that is there will do."""
         if check_mode:
+            folder.check_private(self.dest)
             store, server = self.opener(self.settings), self._server()
             identity = self._identity(server)
             decision = self._plan(identity, store)
@@ -198,6 +199,7 @@ class Run:
         In check mode nobody else is held off.
         """
         if check_mode:
+            folder.check_private(self.dest)
             yield self.opener(self.settings)
             return
         with self._locked() if self.dest.exists() else contextlib.nullcontext(), self._leased() as store:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 import ssl
 import threading
 
@@ -15,6 +16,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import B
 from ansible_collections.mlops.stack.plugins.module_utils.process import run as process
 
 PROGRAM = "rclone"
+MISSING = "needs the program rclone, which is not on this host: install the Debian package rclone."
 TRANSFERS = 8
 TAIL = 20
 POLL_SECONDS = 2.0
@@ -106,6 +108,12 @@ def read_log(text):
     return errors, stats
 
 
+def check():
+    """Fail before a long dump, not after it, where rclone is missing."""
+    if shutil.which(PROGRAM) is None:
+        raise BackupError(f"Copying artifacts {MISSING}", "options", safe_to_retry=False)
+
+
 def scrub(text, secrets):
     """The text without the secrets."""
     for secret in secrets:
@@ -119,7 +127,7 @@ def failure(result, errors, doing, secrets):
     said = [": ".join(word for word in error if word) for error in errors] or result.err.strip().splitlines()
     tail = scrub("\n".join(said[-TAIL:]), secrets)
     if result.rc == 127:
-        message = f"{doing} needs the program rclone, which is not on this host: install the Debian package rclone."
+        message = f"{doing} {MISSING}"
     elif result.timed_out:
         message = f"{doing} did not end in time; set a longer timeout, or see whether the store answers."
     else:

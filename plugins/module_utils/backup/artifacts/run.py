@@ -210,15 +210,21 @@ class Backup:
         self.job.destination.write(name, [file.read_bytes()])
 
 
-def work(job):
-    """Do the job: the summary for the manifest. The list of artifacts is in the set then. BackupError, or done."""
-    if job.destination and (job.source.holds(job.destination) or job.destination.holds(job.source)):
+def check_apart(source, destination):
+    """Raise a BackupError where one of the places lies in the other."""
+    if source.holds(destination) or destination.holds(source):
         raise BackupError(
-            f"artifacts.source ({job.source.where}) and artifacts.destination ({job.destination.where}) lie in each "
-            "other, so that copies would be copied again: choose another destination.",
+            f"artifacts.source ({source.where}) and artifacts.destination ({destination.where}) lie in each other, so "
+            "that copies would be copied again: choose another destination.",
             "options",
             safe_to_retry=False,
         )
+
+
+def work(job):
+    """Do the job: the summary for the manifest. The list of artifacts is in the set then. BackupError, or done."""
+    if job.destination:
+        check_apart(job.source, job.destination)
     with tempfile.TemporaryDirectory(prefix=".artifacts-", dir=job.partial) as scratch:
         outcome = Backup(job, scratch)() if job.mode == COPY else Outcome(listing.list_source(job.source))
     list_file = pathlib.Path(job.partial, LIST)

@@ -3,17 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import types
 
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup import extras, seal, settings
-from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import garbage
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import garbage, rclone
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import run as artifacts
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import Login
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import rehearse
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import call, rehearse
 
 S3 = settings.S3("b", "k", "s", endpoint_url="http://127.0.0.1:1")
 
@@ -56,6 +58,51 @@ def test_recipients_and_the_source_are_checked_first(monkeypatch, tmp_path):
     missing = settings.Artifacts("copy", settings.Place(str(tmp_path / "none")), settings.Place("/copies"))
     with pytest.raises(BackupError, match=r"correct artifacts\.source\.path"):
         extras.Extras().check(wanted(artifacts=missing))
+
+
+def copying(source, destination):
+    return wanted(artifacts=settings.Artifacts("copy", settings.Place(str(source)), destination))
+
+
+def test_copies_that_cannot_be_are_told_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(rclone.shutil, "which", lambda program: f"/usr/bin/{program}")
+    extras.Extras().check(copying(tmp_path, settings.Place("/copies")))
+    with pytest.raises(BackupError, match="lie in each other"):
+        extras.Extras().check(copying(tmp_path, settings.Place(str(tmp_path / "copies"))))
+    monkeypatch.setattr(rclone.shutil, "which", lambda _program: None)
+    extras.Extras().check(copying(tmp_path, None))
+    with pytest.raises(BackupError, match="Copying artifacts needs the program rclone") as caught:
+        extras.Extras().check(copying(tmp_path, settings.Place("/copies")))
+    assert (caught.value.phase, caught.value.safe_to_retry) == ("options", False)
+
+
+@pytest.mark.parametrize(("phase", "refused"), [("options", True), ("artifacts", False), (None, False)])
+def test_a_bucket_that_is_not_there_is_told_first_and_a_store_that_is_away_is_not(
+    monkeypatch, tmp_path, phase, refused
+):
+    def check(_store):
+        if phase:
+            raise BackupError("No.", phase)
+
+    monkeypatch.setattr(rclone.shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(Store, "check", check)
+    with pytest.raises(BackupError, match="No") if refused else contextlib.nullcontext():
+        extras.Extras().check(copying(tmp_path, settings.Place(s3=S3)))
+
+
+def test_the_role_that_loads_is_tried_first(monkeypatch):
+    seen = []
+
+    def opener(login):
+        if login.password is None:
+            raise BackupError("It refuses the password of user mlops_restore.", "connect")
+        return types.SimpleNamespace(close=lambda: seen.append(login.user))
+
+    monkeypatch.setattr(call, "open_server", opener)
+    extras.Extras().check(wanted(restore_login=Login("db", user="mlops_restore", password="right")))
+    assert seen == ["mlops_restore"]
+    with pytest.raises(BackupError, match=r"user mlops_restore\. With verify=restore, correct restore_user or"):
+        extras.Extras().check(wanted(restore_login=Login("db", user="mlops_restore")))
 
 
 @pytest.mark.parametrize("destination", [None, settings.Place("/copies")])

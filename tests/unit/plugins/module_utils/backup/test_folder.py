@@ -74,6 +74,20 @@ def test_the_folder_is_made_for_its_owner(tmp_path):
         folder.prepare(tmp_path / "file" / "c")
 
 
+def test_a_folder_that_would_be_refused_is_told_without_making_any(tmp_path):
+    folder.check_private(tmp_path / "a")
+    folder.check_private(tmp_path)
+    assert os.listdir(tmp_path) == []
+    tmp_path.chmod(0o777)
+    with pytest.raises(BackupError, match="may be written to by others") as caught:
+        folder.check_private(tmp_path)
+    assert not caught.value.safe_to_retry
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "c"):
+        with pytest.raises(BackupError, match="Nothing can be written to .*: Not a directory"):
+            folder.check_private(path)
+
+
 def test_sweeping_removes_leftovers_and_no_sets(tmp_path, make_set):
     make_set(tmp_path, "one")
     make_set(tmp_path, ".partial-two")

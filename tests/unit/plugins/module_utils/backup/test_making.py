@@ -252,6 +252,16 @@ def test_secrets_are_part_of_the_set(case, tmp_path):
     assert "secrets.json" in [item["path"] for item in data["files"]]
 
 
+def test_a_secret_that_cannot_be_read_is_told_before_anything_is_dumped(case):
+    case.set(secret_files={"passphrase": "/none"})
+    case.prepare()
+    with pytest.raises(BackupError, match=r"The file /none that secret_files.passphrase names cannot be read"):
+        case.maker.check([])
+    with pytest.raises(BackupError, match="secret_files.passphrase"):
+        case.make()
+    assert not case.partial.exists()
+
+
 def test_a_rehearsal_before_encryption(case):
     case.set(verify="restore", encrypt_to=("age1x",))
     data = case.make()

@@ -421,12 +421,13 @@ def test_copies_that_could_not_be_made_fail_the_call_after_the_set_is_there(case
     assert (case.labels, case.last["ok"]) == (["a", "new"], False)
 
 
-def test_a_store_that_another_host_holds_fails_at_once(case):
+@pytest.mark.parametrize("phase", ["lock", "options"])
+def test_a_store_that_another_host_holds_or_without_the_bucket_fails_at_once(case, phase):
     case.store = Store()
-    case.store.errors["hold"] = BackupError("Another backup holds it.", "lock")
-    with pytest.raises(BackupError, match="Another backup holds it") as caught:
+    case.store.errors["hold"] = BackupError("It cannot be held.", phase)
+    with pytest.raises(BackupError, match="It cannot be held") as caught:
         case.run(label="new")
-    assert (caught.value.phase, case.labels) == ("lock", [])
+    assert (caught.value.phase, case.labels) == (phase, [])
 
 
 def test_unfinished_uploads_that_may_not_be_removed_are_a_warning(case):
@@ -477,6 +478,15 @@ def test_a_label_that_the_store_has_of_another_server_is_refused(case, noon, man
     assert case.labels == []
     case.store.kept = [remote("new", noon, manifest_for)]
     assert case.run(label="new")["changed"] is False
+
+
+@pytest.mark.parametrize("state", ["present", "absent", "expired"])
+def test_check_mode_refuses_a_folder_that_others_may_write_to(case, state):
+    case.dest.mkdir()
+    case.dest.chmod(0o777)
+    for check_mode in (True, False):
+        with pytest.raises(BackupError, match="set its mode to 0700"):
+            case.run(check_mode, state=state, label="a")
 
 
 def test_absent_where_there_is_no_folder(case, noon, manifest_for):
