@@ -218,7 +218,8 @@ options:
     default: 60
   timeout:
     description:
-      - The longest time for each of dumping a database, uploading the set and copying artifacts, in seconds.
+      - The longest time for each of dumping a database, uploading a set, copying artifacts, and listing the sets of the
+        store, in seconds.
     type: int
     default: 21600
   artifacts:

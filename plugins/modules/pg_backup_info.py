@@ -124,6 +124,12 @@ options:
         times O(max_age) went by since that was written.
     type: int
     default: 2
+  timeout:
+    description:
+      - The longest time for each of listing the sets of the store and listing the copies of artifacts there, in
+        seconds. With O(deep), listing has none.
+    type: int
+    default: 1800
   retention:
     description: The rules by which sets expire, as in O(mlops.stack.pg_backup#module:retention).
     type: dict

@@ -17,10 +17,13 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import B
 from ansible_collections.mlops.stack.plugins.module_utils.backup.folder import Found
 from ansible_collections.mlops.stack.plugins.module_utils.backup.names import MANIFEST
 from ansible_collections.mlops.stack.plugins.module_utils.backup.objects import Objects
+from ansible_collections.mlops.stack.plugins.module_utils.backup.together import side_by_side
 from ansible_collections.mlops.stack.plugins.module_utils.backup.uploads import THREADS, upload_all
 from ansible_collections.mlops.stack.plugins.module_utils.s3 import client as s3_client
 from ansible_collections.mlops.stack.plugins.module_utils.s3.connection import AWS_ENDPOINT
 
+# Sets that are looked at side by side: one of the client's connections is the lease's.
+LOOKS = s3_client.THREADS - 1
 # How many files besides each toc.dat are read back after an upload.
 SAMPLE = 2
 
@@ -67,6 +70,10 @@ class SetStore:
     def __init__(self, objects):
         self.objects = objects
 
+    def anew(self):
+        """The same sets, whose time limit begins now."""
+        return SetStore(self.objects.anew())
+
     def labels(self):
         """The labels of what looks like sets, complete or not."""
         return [name for name in self.objects.folders() if names.is_label(name)]
@@ -109,9 +116,11 @@ class SetStore:
 
     def sets(self):
         """All sets, complete or not, by label."""
-        sizes = {label: self._sizes(label) for label in sorted(self.labels())}
+        labels = sorted(self.labels())
+        sizes = dict(zip(labels, side_by_side(self._sizes, labels, LOOKS)))
         # SeaweedFS goes on listing the folder of a set that was removed.
-        return [self._judged(label, found) for label, found in sizes.items() if found]
+        there = [label for label in labels if sizes[label]]
+        return side_by_side(lambda label: self._judged(label, sizes[label]), there, LOOKS)
 
     # Into the store
 

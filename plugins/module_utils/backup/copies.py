@@ -13,8 +13,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import B
 from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_copies
 from ansible_collections.mlops.stack.plugins.module_utils.backup.results import some
 
-# Seconds for listing copies in a store, which the next hour's check is not to find at it still, and for reading them.
-LISTING = 1800
+# Seconds for reading all copies.
 READING = 86400
 
 
@@ -49,7 +48,8 @@ def look(one, sets, deep: bool) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return [f"The list of artifacts of the set {one.label} cannot be read: the set is damaged."]
     try:
-        place = open_copies(sets.copies, told, sets.dest, READING if deep else LISTING, "artifacts.destination")
+        timeout = None if deep else sets.timeout
+        place = open_copies(sets.copies, told, sets.dest, timeout, "artifacts.destination")
         if place is None:
             return []
         with contextlib.ExitStack() as stack:

@@ -22,19 +22,18 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup import (
 )
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
-STORE_TIMEOUT = 120
 # What there is to tell where looking at the sets failed in a way that nobody thought of.
 UNKNOWN = {"healthy": False, "sets": [], "last": None}
 
 
-def open_store(s3, deep=False):
-    """The sets of a store, and why they cannot be read, one of both."""
-    if s3 is None:
+def open_store(sets, deep=False):
+    """The sets of the store that the settings name, and why they cannot be read, one of both."""
+    if sets.s3 is None:
         return [], None
     from ansible_collections.mlops.stack.plugins.module_utils.backup.remote import Remote
 
     try:
-        remote = Remote(s3, None if deep else STORE_TIMEOUT)
+        remote = Remote(sets.s3, None if deep else sets.timeout)
         found = remote.sets()
         for one in found if deep else ():
             one.problems = remote.verify(one.label)
@@ -62,7 +61,7 @@ def gather(sets, now, read_store=open_store, deep: bool = False, copied: bool = 
         problems.append(error.message)
     # Before the store is read and after it: a backup that ended meanwhile was uploading.
     running = locks.is_held(dest / names.LOCK)
-    there, unread = read_store(sets.s3, deep)
+    there, unread = read_store(sets, deep)
     if unread:
         problems.append(unread)
     running = running or locks.is_held(dest / names.LOCK)

@@ -70,7 +70,8 @@ class Objects:
     """What lies under a prefix of a bucket, as one key sees it.
 
     ``wait_timeout`` is how long a store that is away or busy is asked again for one call, in seconds; ``timeout`` is
-    the limit for all calls together. ``option`` names the option of the user that describes this store.
+    the limit for all calls together, from now on or from anew() on. ``option`` names the option of the user that
+    describes this store.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Objects:
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         self.option = option
         self.timeout = timeout
-        self.deadline = None if timeout is None else clock() + timeout
+        self.deadline = self._limit()
 
     @property
     def where(self):
@@ -99,15 +100,23 @@ class Objects:
 
     def below(self, name):
         """The same place, one folder deeper, with the same deadline."""
-        deeper = Objects.__new__(Objects)
-        deeper.__dict__.update(self.__dict__, prefix=f"{self.prefix}{name}/")
-        return deeper
+        return self._with(prefix=f"{self.prefix}{name}/")
+
+    def anew(self):
+        """The same place, whose time limit begins now."""
+        return self._with(deadline=self._limit())
 
     def unlimited(self):
         """The same place without a deadline."""
-        other = self.below("")
-        other.__dict__.update(prefix=self.prefix, timeout=None, deadline=None)
+        return self._with(timeout=None, deadline=None)
+
+    def _with(self, **changes):
+        other = Objects.__new__(Objects)
+        other.__dict__.update(self.__dict__, **changes)
         return other
+
+    def _limit(self):
+        return None if self.timeout is None else self.store.clock() + self.timeout
 
     # The one way to call the store
 
@@ -122,7 +131,7 @@ class Objects:
         """Call the store. ``absent`` is what is given where there is no such object; None lets that be an error."""
         if self.deadline is not None and self.store.clock() >= self.deadline:
             raise BackupError(
-                f"{doing} at {self.where} did not end within {self.option}.timeout={self.timeout} seconds.", phase
+                f"{doing} at {self.where} did not end within {self.timeout} seconds; set a longer timeout.", phase
             )
         try:
             return self.store.call(operation, Bucket=self.bucket, **arguments)

@@ -71,6 +71,7 @@ def sets_spec() -> dict:
         "max_age": {"type": "str"},
         "min_size": {"type": "str"},
         "minimum_redundancy": {"type": "int", "default": 2},
+        "timeout": {"type": "int", "default": 1800},
         "retention": {
             "type": "dict",
             "options": {name: {"type": "int", "default": 0} for name in ("keep_last", "daily", "weekly", "monthly")},

@@ -10,7 +10,10 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.lease import Le
 
 
 class Remote:
-    """Sets in an S3 store, and the lease on it. ``connect`` gives the objects below the store's prefix."""
+    """Sets in an S3 store, and the lease on it. ``connect`` gives the objects below the store's prefix.
+
+    ``timeout``: seconds for each of what is done with them, None without a limit.
+    """
 
     def __init__(self, s3, timeout, connect=bucket.connect):
         objects = connect(s3, timeout)
@@ -36,20 +39,20 @@ class Remote:
 
     def sets(self) -> list:
         """All sets of the store, complete or not."""
-        return self.store.sets()
+        return self.store.anew().sets()
 
     def verify(self, label) -> list[str]:
         """What is wrong with a set, by reading it whole."""
-        return self.store.verify_set(label)
+        return self.store.anew().verify_set(label)
 
     def upload(self, path, data, progress) -> None:
         """Upload a set, its manifest last."""
-        self.store.upload_set(path, data, progress)
+        self.store.anew().upload_set(path, data, progress)
 
     def sweep(self) -> None:
         """Abort the uploads that killed backups left."""
-        self.store.sweep()
+        self.store.anew().sweep()
 
     def remove(self, label) -> None:
         """Remove a set, its manifest first."""
-        self.store.remove_set(label)
+        self.store.anew().remove_set(label)

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import os
 import pathlib
 import tempfile
 import time
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.together import side_by_side
 from ansible_collections.mlops.stack.plugins.module_utils.process import run as process
 
 SUFFIX = ".age"
@@ -59,15 +59,6 @@ def check_recipients(recipients, timeout=PROBE_SECONDS, runner=process.run):
         _run(encrypt_argv(recipients, plain, target), target, "Encryption", "encrypt_to", timeout, runner)
 
 
-def _side_by_side(work, names):
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        try:
-            return list(pool.map(work, names))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
 def _settle(partial, target):
     """Give a finished file its name, once it is on disk."""
     partial.chmod(0o600)
@@ -93,7 +84,7 @@ def encrypt(folder, names, recipients, timeout, runner=process.run, clock=time.m
         plain.unlink()
         return name + SUFFIX
 
-    return _side_by_side(work, names)
+    return side_by_side(work, names, THREADS)
 
 
 def decrypt(folder, names, identity_file, timeout, runner=process.run, clock=time.monotonic):
@@ -116,4 +107,4 @@ def decrypt(folder, names, identity_file, timeout, runner=process.run, clock=tim
         sealed.unlink()
         return name[: -len(SUFFIX)]
 
-    return _side_by_side(work, names)
+    return side_by_side(work, names, THREADS)

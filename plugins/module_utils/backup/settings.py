@@ -51,7 +51,8 @@ class Artifacts:
 class Sets:
     """Where the sets are, of which databases, and which are enough. ``max_age`` in seconds, ``min_size`` in bytes.
 
-    ``copies``: where copies of artifacts are; None for the usual place, beside the sets.
+    ``copies``: where copies of artifacts are; None for the usual place, beside the sets. ``timeout``: seconds for each
+    thing that takes long.
     """
 
     dest: pathlib.Path
@@ -62,6 +63,7 @@ class Sets:
     policy: Policy = Policy()
     databases: tuple[str, ...] = ()
     copies: Place | None = None
+    timeout: int = 1800
 
     @property
     def stores(self) -> list[S3]:
@@ -84,11 +86,15 @@ class Settings:
     restore_login: Login | None = None
     free_space_factor: float = 1.2
     lock_timeout: int = 60
-    timeout: int = 21600
     artifacts: Artifacts = Artifacts()
     encrypt_to: tuple[str, ...] = ()
     versions: dict = dataclasses.field(default_factory=dict)
     secret_files: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def timeout(self) -> int:
+        """Seconds for each thing that takes long."""
+        return self.sets.timeout
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -179,6 +185,8 @@ def sets(params: dict) -> Sets:
         raise wrong(f"dest is {dest} and must be an absolute path.")
     if params["minimum_redundancy"] < 1:
         raise wrong("minimum_redundancy must be 1 at least: the last set is never removed.")
+    if params["timeout"] < 1:
+        raise wrong("timeout must be 1 at least.")
     retention = params["retention"] or {}
     negative = [name for name, number in retention.items() if number < 0]
     if negative:
@@ -192,6 +200,7 @@ def sets(params: dict) -> Sets:
         Policy(**retention),
         tuple(dict.fromkeys(params["databases"])),
         place((params["artifacts"] or {}).get("destination"), "artifacts.destination"),
+        params["timeout"],
     )
 
 
@@ -210,9 +219,8 @@ def login(params: dict, user: str) -> Login:
 def settings(params: dict) -> Settings:
     """All of a backup, from options with their defaults; BackupError where they cannot be."""
     found = sets(params)
-    for option in ("jobs", "timeout"):
-        if params[option] < 1:
-            raise wrong(f"{option} must be 1 at least.")
+    if params["jobs"] < 1:
+        raise wrong("jobs must be 1 at least.")
     for option in ("lock_timeout", "free_space_factor"):
         if params[option] < 0:
             raise wrong(f"{option} cannot be negative.")
@@ -239,7 +247,7 @@ def settings(params: dict) -> Settings:
         **{
             name: params[name]
             for name in (
-                *("allow_replica", "jobs", "compress", "verify", "free_space_factor", "lock_timeout", "timeout"),
+                *("allow_replica", "jobs", "compress", "verify", "free_space_factor", "lock_timeout"),
                 *("versions", "secret_files"),
             )
         },

@@ -15,6 +15,17 @@ from ansible_collections.mlops.stack.plugins.module_utils.process import run as 
 
 # How often what runs is looked at, in seconds. A result is had at once, however long this is.
 TICK = 0.5
+THREADS = 8
+
+
+def side_by_side(work, items, threads=THREADS):
+    """[work(item) for each], so many at once; after an error nothing new is begun."""
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        try:
+            return list(pool.map(work, items))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 class Together:

@@ -200,7 +200,7 @@ def test_fault_21_a_deadline_ends_an_upload(weed, make_bucket, set_store, make_s
     with faults.proxy(weed.url, delay=0.5) as proxy:
         store = set_store(weed, bucket, timeout=1.5, endpoint_url=proxy.url)
         error = failure(store.upload_set, folder, manifest)
-    assert "did not end within s3.timeout=1.5 seconds" in error.message
+    assert "did not end within 1.5 seconds; set a longer timeout." in error.message
     assert unfinished(weed.client(), bucket) == []
     assert set_store(weed, bucket).look(manifest["label"]).manifest is None
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import pathlib
 import time
 
@@ -15,21 +14,11 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Gone
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.listing import list_copies
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.together import side_by_side
 from ansible_collections.mlops.stack.plugins.module_utils.process import run as process
 
-THREADS = 8
 # Above so many objects one listing is faster than a question for each.
 MANY = 500
-
-
-def side_by_side(work, items):
-    """[work(item) for each], several at once; after an error nothing new is begun."""
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        try:
-            return list(pool.map(work, items))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def look(place, names):

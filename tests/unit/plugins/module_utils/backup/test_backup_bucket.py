@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import types
 
 import pytest
@@ -13,6 +14,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup import bucket
 from ansible_collections.mlops.stack.plugins.module_utils.backup.bucket import SetStore, compare, sample
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.objects import Objects
+from ansible_collections.mlops.stack.plugins.module_utils.backup.remote import Remote
 from memory_s3 import MemoryS3, failure
 
 LABEL = "20261121T120000Z-9f3a"
@@ -109,6 +111,33 @@ def test_a_set_goes_up_and_comes_back(store, s3, made, tmp_path):
     deleted = [call["Key"] for call in s3.named("delete_object")]
     assert deleted[0] == f"sets/{LABEL}/manifest.json"
     assert s3.objects == {}
+
+
+def test_sets_are_looked_at_side_by_side(store, s3, made):
+    store.upload_set(*made)
+    labels = [f"set{number}" for number in range(bucket.LOOKS)]
+    for label in labels:
+        store.objects.put(f"{label}/globals.sql", b"roles")
+    all_at_once = threading.Barrier(bucket.LOOKS, timeout=30)
+    listed = s3.list_objects_v2
+
+    def wait(**arguments):
+        if "set" in arguments["Prefix"].removeprefix("sets/"):
+            all_at_once.wait()
+        return listed(**arguments)
+
+    s3.list_objects_v2 = wait
+    assert [(one.label, one.complete) for one in store.sets()] == [(LABEL, True), *((label, False) for label in labels)]
+
+
+def test_each_use_of_a_store_has_its_own_time(s3, made):
+    store = Remote(None, 10, lambda _s3, timeout: Objects(s3, "b", timeout=timeout, clock=s3.clock))
+    for use in (store.sets, lambda: store.upload(*made, None), store.sweep, lambda: store.remove(LABEL)):
+        # A dump took its time before.
+        s3.clock.sleep(11)
+        use()
+    s3.clock.sleep(11)
+    assert store.verify(LABEL) == ["it has no manifest: its upload did not end"]
 
 
 def test_what_is_no_set_is_none(store, s3):

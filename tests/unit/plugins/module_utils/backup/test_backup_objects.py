@@ -104,10 +104,16 @@ def test_a_deadline(make, s3):
     there = make(timeout=10)
     there.put("x", b"1")
     s3.clock.sleep(11)
-    with pytest.raises(BackupError, match=r"reading x .* did not end within s3.timeout=10 seconds"):
+    with pytest.raises(BackupError, match=r"reading x .* did not end within 10 seconds; set a longer timeout\."):
         there.get("x")
     with pytest.raises(BackupError, match="did not end"):
         there.below("deeper").head("x")
+    begun = there.anew()
+    assert begun.below("deeper").head("x") == {}
+    s3.clock.sleep(11)
+    with pytest.raises(BackupError, match="did not end"):
+        begun.get("x")
+    assert there.unlimited().anew().get("x")[0] == b"1"
     assert there.unlimited().get("x")[0] == b"1"
     assert there.unlimited().prefix == there.prefix
 

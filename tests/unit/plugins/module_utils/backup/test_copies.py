@@ -121,6 +121,13 @@ def test_a_list_that_cannot_be_read(case, content):
     assert case.problems() == ["The list of artifacts of the set new cannot be read: the set is damaged."]
 
 
+@pytest.mark.parametrize(("deep", "timeout"), [(False, 7), (True, None)])
+def test_how_long_copies_are_listed(case, monkeypatch, deep, timeout):
+    seen = []
+    monkeypatch.setattr(copies, "open_copies", lambda *arguments: seen.append(arguments[3]))
+    assert (case.problems(deep, timeout=7), seen) == ([], [timeout])
+
+
 def test_a_store_that_is_away_is_one_problem(case, monkeypatch):
     def refuse(*_arguments):
         raise BackupError("The store is away.", "artifacts")

@@ -20,8 +20,8 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import 
 S3 = settings.S3("b", "k", "s", endpoint_url="http://127.0.0.1:1")
 
 
-def wanted(**given):
-    return settings.Settings(settings.Sets(pathlib.Path("/sets")), Login("db"), **given)
+def wanted(timeout=1, **given):
+    return settings.Settings(settings.Sets(pathlib.Path("/sets"), timeout=timeout), Login("db"), **given)
 
 
 @pytest.mark.parametrize(

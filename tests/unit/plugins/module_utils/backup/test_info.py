@@ -275,22 +275,26 @@ class Remote:
     def __init__(self, s3, timeout):
         if self.error:
             throw(self.error)
-        assert (s3, timeout) in ((S3, None), (S3, info.STORE_TIMEOUT))
+        assert s3 == S3
+        self.timeout = timeout
 
     def sets(self):
+        assert self.timeout in (7, None)
         return [Found("one", "s3://b/one", {}, [], 4)]
 
     def verify(self, label):
+        assert self.timeout is None
         return [f"{label} is damaged"]
 
 
 def test_how_a_store_is_read(monkeypatch):
     monkeypatch.setattr(remote, "Remote", type("Here", (Remote,), {}))
-    assert info.open_store(None) == ([], None)
-    assert info.open_store(S3)[0][0].problems == []
-    assert info.open_store(S3, deep=True)[0][0].problems == ["one is damaged"]
+    sets = settings.Sets("/sets", S3, timeout=7)
+    assert info.open_store(settings.Sets("/sets")) == ([], None)
+    assert info.open_store(sets)[0][0].problems == []
+    assert info.open_store(sets, deep=True)[0][0].problems == ["one is damaged"]
     monkeypatch.setattr(remote, "Remote", type("Away", (Remote,), {"error": BackupError("away", "connect")}))
-    assert info.open_store(S3) == ([], "away")
+    assert info.open_store(sets) == ([], "away")
 
 
 def test_metrics(tmp_path, make_set, noon, gather):

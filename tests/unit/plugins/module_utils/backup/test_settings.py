@@ -20,7 +20,9 @@ def made(**given):
 
 def test_the_least():
     found = made(login_password="canary-login")
-    assert found.sets == settings.Sets(pathlib.Path("/sets"), databases=("mlflow",))
+    assert found.sets == settings.Sets(pathlib.Path("/sets"), databases=("mlflow",), timeout=21600)
+    # A look at sets has a limit of its own.
+    assert settings.sets(options.complete(options.sets_spec(), {"dest": "/sets"})).timeout == 1800
     assert (found.login.user, found.login.password, found.databases) == ("mlops_backup", "canary-login", ("mlflow",))
     assert (found.artifacts.mode, found.restore_login, found.stores) == ("none", None, [])
     assert found.secrets == ["canary-login"]

@@ -33,6 +33,10 @@ class Recorder:
     def __init__(self, done):
         self.done = done
 
+    def anew(self):
+        self.done.append("anew")
+        return self
+
     def __getattr__(self, name):
         def call(*arguments):
             self.done.append((name, *arguments))
@@ -60,10 +64,15 @@ def test_what_a_backup_asks_of_a_store(done):
     assert done == [
         ("acquire", 7),
         ("check",),
+        "anew",
         ("sweep",),
+        "anew",
         ("sets",),
+        "anew",
         ("verify_set", "a"),
+        "anew",
         ("upload_set", "path", {"label": "a"}, "progress"),
+        "anew",
         ("remove_set", "a"),
         ("release",),
     ]
