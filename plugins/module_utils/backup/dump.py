@@ -151,15 +151,15 @@ def dump_argv(tool: Tool, connection: str, target, *, jobs: int, compress: str, 
     ]
 
 
-def globals_argv(tool: Tool, connection: str, database: str, target, *, lock_timeout: int):
+def globals_argv(tool: Tool, connection: str, target, *, lock_timeout: int):
     """The command that writes roles and tablespaces as SQL, without password hashes.
 
-    pg_dumpall goes to postgres or template1 unless it is told another database, whatever the connection string says.
+    pg_dumpall goes to postgres or template1 unless --database tells another, and takes what that tells for a connection
+    string where it looks like one: a name such as a=b needs to be in one.
     """
     return [
         tool.path("pg_dumpall"),
-        f"--dbname={connection}",
-        f"--database={database}",
+        f"--database={connection}",
         "--globals-only",
         "--no-role-passwords",
         f"--lock-wait-timeout={lock_timeout * 1000}",

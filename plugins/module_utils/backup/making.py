@@ -161,7 +161,6 @@ class Making:
         argv = dump.globals_argv(
             self.tool,
             dump.connection_string(database, KEEPALIVE),
-            database,
             self.partial / names.GLOBALS,
             lock_timeout=self.settings.lock_timeout,
         )

@@ -51,6 +51,31 @@ def test_the_manifest_says_what_is_there_and_files_are_private(host):
     assert host.shell("find /srv/backup-test/sets -type d ! -perm 700") == ""
 
 
+@pytest.mark.parametrize("name", ["a=b", "postgresql://mlflow"])
+def test_a_database_whose_name_looks_like_a_connection_string(host, name):
+    host.sql(f'CREATE DATABASE "{name}" OWNER mlflow')
+    result = host.run(databases=[name]).result
+    assert result["set"]["databases"] == [name]
+    assert "CREATE ROLE mlflow" in host.shell(f"cat {result['set']['path']}/globals.sql")
+    host.sql(f'DROP DATABASE "{name}"')
+
+
+def test_what_would_fail_after_the_dump_fails_before_it(host):
+    host.shell("mkdir -m 0700 -p /srv/backup-test/sets /srv/backup-test/art")
+    for given, says in (
+        ({"secret_files": {"x": "/none"}}, "The file /none that secret_files.x names"),
+        ({"verify": "restore", "restore_password": "wrong"}, "correct restore_user or restore_password"),
+        (
+            {"artifacts": {"source": {"path": "/srv/backup-test"}, "destination": {"path": "/srv/backup-test/art"}}},
+            "lie in each other",
+        ),
+    ):
+        for check in (True, False):
+            refused = host.node.module("pg_backup", host.options(**given), check=check)
+            assert says in refused["msg"]
+    assert host.labels == []
+
+
 def test_counts_are_those_of_the_dump_while_rows_are_written(host):
     host.sql("CREATE DATABASE busy OWNER mlflow")
     host.sql("CREATE TABLE t AS SELECT i, md5(i::text) AS text FROM generate_series(1, 300000) i", "busy")

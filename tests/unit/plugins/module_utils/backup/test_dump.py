@@ -103,9 +103,11 @@ def test_arguments_hold_no_secret_and_no_shell():
         "--no-sync",
         "--file=/sets/x",
     ]
-    globals_ = dump.globals_argv(NEW, connection, "mlflow", "/sets/g", lock_timeout=2)
+    globals_ = dump.globals_argv(NEW, dump.connection_string("a=b", {}), "/sets/g", lock_timeout=2)
     assert globals_[0] == "/pg17/pg_dumpall"
-    assert {"--globals-only", "--no-role-passwords", "--database=mlflow", "--lock-wait-timeout=2000"} <= set(globals_)
+    assert {"--globals-only", "--no-role-passwords", "--lock-wait-timeout=2000"} <= set(globals_)
+    # As the name alone, it would be taken for the value b of an option a.
+    assert "--database=dbname='a=b'" in globals_
 
 
 def test_the_environment_names_the_server_and_nothing_else_does(monkeypatch):
