@@ -125,9 +125,8 @@ options:
     description:
       - A second place for the sets, in an S3 store.
       - Where the store is away or full, the call fails, after the set was made in O(dest); one whose O(artifacts) could
-        not be copied lists them. Where the bucket does not exist, no set is made. The next call that makes or uploads a
-        set also uploads what the store lacks of earlier ones of the same O(databases), unless O(retention) would drop
-        them from it.
+        not be copied lists them. The next call that makes or uploads a set also uploads what the store lacks of earlier
+        ones of the same O(databases), unless O(retention) would drop them from it.
     type: dict
     suboptions:
       bucket:

@@ -81,14 +81,6 @@ class Extras:
         destination = open_place(wanted.destination, settings.timeout, "artifacts.destination")
         artifacts.check_apart(source, destination)
         rclone.check()
-        if destination.is_folder:
-            return
-        try:
-            destination.check()
-        except BackupError as error:
-            # A store that is away and a key that was revoked cost copies, and not the databases' set.
-            if error.phase == "options":
-                raise
 
     def artifacts(self, settings, label, partial, report) -> dict:
         """List or copy the artifacts, and write their list into the set: what the manifest says of them."""

@@ -19,7 +19,6 @@ from ansible_collections.mlops.stack.plugins.module_utils.s3 import client as s3
 
 CHUNK = 1024 * 1024
 ABSENT = ("NoSuchKey", "NoSuchVersion", "404", "NotFound")
-NO_BUCKET = "NoSuchBucket"
 TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 WRONG_KEY = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403", "Forbidden")
 SKEWED = ("RequestTimeTooSkewed", "RequestExpired")
@@ -53,7 +52,7 @@ def refusal(answer, doing, endpoint, bucket, option, apart):
             "both by NTP (timedatectl status), then repeat.",
             True,
         )
-    if answer.code == NO_BUCKET:
+    if answer.code == "NoSuchBucket":
         return f"There is no bucket '{bucket}' at {endpoint}: make it, or correct {option}.bucket.", False
     if answer.code in WRONG_KEY or answer.status in (401, 403):
         return (
@@ -125,7 +124,7 @@ class Objects:
         date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         apart = seconds_apart(date, time.time())
         message, again = refusal(answer, doing, self.store.endpoint, self.bucket, self.option, apart)
-        return BackupError(message, "options" if answer.code == NO_BUCKET else phase, safe_to_retry=again)
+        return BackupError(message, phase, safe_to_retry=again)
 
     def call(self, operation, doing, phase, absent=None, **arguments):
         """Call the store. ``absent`` is what is given where there is no such object; None lets that be an error."""

@@ -14,14 +14,11 @@ import time
 
 import faults
 import pytest
-from ansible_collections.mlops.stack.plugins.module_utils.backup import extras, settings
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import copy, find, garbage, run
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import read_list
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
-from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import Login
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.mlops.stack.plugins.module_utils.backup.remote import Remote
 from ansible_collections.mlops.stack.plugins.module_utils.process import run as process
 
 MIB = 1024 * 1024
@@ -291,22 +288,6 @@ def test_inventory_only_lists(place, tmp_path):
 
 
 # Faults
-
-
-def test_a_bucket_that_is_not_there_is_told_before_a_dump(weed, make_bucket, options, tmp_path):
-    def check(name, **more):
-        copies = settings.Place(s3=settings.S3(**vars(options(weed, name, "copies", **more))))
-        artifacts = settings.Artifacts("copy", settings.Place(str(tmp_path)), copies)
-        wanted = settings.Settings(settings.Sets(tmp_path / "sets"), Login("db"), artifacts=artifacts)
-        extras.Extras().check(wanted)
-
-    with pytest.raises(BackupError, match="There is no bucket 'none' .* correct artifacts.destination.bucket"):
-        check("none")
-    check(make_bucket())
-    check(make_bucket(), secret_key="revoked")
-    with pytest.raises(BackupError, match="There is no bucket 'none'") as caught:
-        Remote(options(weed, "none", "sets"), 20).hold(0)
-    assert caught.value.phase == "options"
 
 
 def test_a_busy_store(weed, make_bucket, options, tmp_path):

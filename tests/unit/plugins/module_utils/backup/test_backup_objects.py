@@ -74,13 +74,6 @@ def test_refusal(code, status, apart, says, again):
     assert safe is again
 
 
-def test_a_bucket_that_is_not_there_is_a_wrong_option(there, s3):
-    s3.errors["get_object"] = [failure("NoSuchBucket", 404)]
-    with pytest.raises(BackupError, match="There is no bucket 'b'") as caught:
-        there.get("x", "lease")
-    assert (caught.value.phase, caught.value.safe_to_retry) == ("options", False)
-
-
 def test_a_clock_that_is_wrong_is_told(there, s3, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: START + 1200)
     s3.errors["head_object"] = [failure("RequestTimeTooSkewed", 403, email.utils.formatdate(START, usegmt=True))]

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import types
 
@@ -74,20 +73,6 @@ def test_copies_that_cannot_be_are_told_first(monkeypatch, tmp_path):
     with pytest.raises(BackupError, match="Copying artifacts needs the program rclone") as caught:
         extras.Extras().check(copying(tmp_path, settings.Place("/copies")))
     assert (caught.value.phase, caught.value.safe_to_retry) == ("options", False)
-
-
-@pytest.mark.parametrize(("phase", "refused"), [("options", True), ("artifacts", False), (None, False)])
-def test_a_bucket_that_is_not_there_is_told_first_and_a_store_that_is_away_is_not(
-    monkeypatch, tmp_path, phase, refused
-):
-    def check(_store):
-        if phase:
-            raise BackupError("No.", phase)
-
-    monkeypatch.setattr(rclone.shutil, "which", lambda program: f"/usr/bin/{program}")
-    monkeypatch.setattr(Store, "check", check)
-    with pytest.raises(BackupError, match="No") if refused else contextlib.nullcontext():
-        extras.Extras().check(copying(tmp_path, settings.Place(s3=S3)))
 
 
 def test_the_role_that_loads_is_tried_first(monkeypatch):
