@@ -154,8 +154,37 @@ def test_there_is_no_backup_host(site, playbook):
     )
 
 
-def test_there_is_no_database_to_recover(site):
-    outcome = site.run({"mlflow": ["bare"]}, {"mlflow_server_backend": "sqlite"}, playbook="recover_point_in_time.yml")
+@pytest.mark.parametrize(
+    ("playbook", "left_out", "limit"),
+    [
+        ("backup.yml", "peer", "localhost,bare"),
+        ("restore.yml", "peer", "bare"),
+        ("restore_drill.yml", "peer", "localhost"),
+        ("gc.yml", "bare", "localhost,peer"),
+        ("upgrade.yml", "bare", "localhost"),
+    ],
+)
+def test_the_host_that_has_the_work_is_left_out(site, playbook, left_out, limit):
+    # As on Chameleon: with known addresses no other host needs to be asked, and localhost is one of the inventory.
+    groups = {**ALL_ON_BARE, "backup": ["peer"], "control": {"localhost": {"ansible_connection": "local"}}}
+    variables = {"common_private_address": "{{ ansible_host }}", "mlflow_server_workers": 1}
+    outcome = site.run(groups, variables, options=("--limit", limit), playbook=playbook)
+    assert outcome.failure == (
+        f"--limit leaves out {left_out}, and without it this playbook does nothing: leave --limit away, or add "
+        f"{left_out} to it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("groups", "variables", "options"),
+    [
+        ({"mlflow": ["bare"]}, {"mlflow_server_backend": "sqlite"}, []),
+        ({**ALL_ON_BARE, "backup": ["peer"]}, {}, ["--limit", "localhost,peer"]),
+    ],
+    ids=["sqlite", "left out"],
+)
+def test_there_is_no_database_to_recover(site, groups, variables, options):
+    outcome = site.run(groups, variables, options, playbook="recover_point_in_time.yml")
     assert outcome.failure.startswith("No host of the group 'postgres' is in this run, so there is nothing to recover")
 
 
