@@ -10,9 +10,10 @@ stack back from that store, whose sets are encrypted. Every run that was acknowl
 with every artifact's hash equal. Then an upgrade of MLflow's two servers fails half-way, one fails after the migration
 on one of them, and one succeeds; nothing may be lost by any of them, of what is logged meanwhile neither. What was
 deleted is removed for good, but not while a backup is made. Last, a restore is rehearsed: with all copies of artifacts,
-without one of them, and without any.
+on another PostgreSQL server and in another bucket, without one of the copies, and without any.
 
-Stand-ins: the clients speak REST (bench/tracking.py), and the store elsewhere is a process of the control machine.
+Stand-ins: the clients speak REST (bench/tracking.py), the store elsewhere is a process of the control machine, and the
+other PostgreSQL server is one on the backup host.
 """
 
 from __future__ import annotations
@@ -60,6 +61,21 @@ WITH_KEY = ("-e", f"backup_identity_file={KEY}")
 COPIES = "backups/artifacts/current/"
 BACKUP_LIMIT = 300
 PATIENCE = 10
+# What a rehearsal may use, and others use as well.
+SCRATCH = "scratch"
+SHARED = "/srv/shared"
+SERVER = """
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends postgresql >/dev/null
+cd /
+runuser -u postgres -- psql --quiet --set ON_ERROR_STOP=1 <<'SQL'
+CREATE ROLE rehearsal LOGIN CREATEDB PASSWORD '{password}';
+ALTER SYSTEM SET log_statement = 'ddl';
+SELECT pg_reload_conf();
+SQL
+mkdir -m 0755 {shared}
+touch {shared}/theirs
+"""
 OBSTACLE = "ALTER TABLE jobs ADD COLUMN executor_backend text"
 
 
@@ -415,16 +431,54 @@ def remove_for_good(nodes: harness.Bed, logged: Log) -> None:
 def rehearse(nodes: harness.Bed, store) -> None:
     """restore_drill.yml reads everything, and is not content where a copy of an artifact is gone."""
     harness.say("restore_drill.yml")
-    output = harness.playbook("playbooks/restore_drill.yml", nodes.inventory, *WITH_KEY)
-    found = re.search(r"can be restored: (\d+) runs and\s+(\d+) artifacts", output)
-    if not found or min(map(int, found.groups())) < RUNS:
-        raise harness.BenchError("The rehearsal did not read every run and artifact.")
-    harness.say(f"the rehearsal read {found[1]} runs and {found[2]} artifacts")
+    read_all(nodes, *WITH_KEY)
+    rehearse_elsewhere(nodes, store)
     name = store.list_objects_v2(Bucket=BUCKET, Prefix=COPIES, MaxKeys=1)["Contents"][0]["Key"]
     store.delete_object(Bucket=BUCKET, Key=name)
     harness.say("restore_drill.yml without one of the copies")
     words = ("cannot be relied on: 1 of its artifacts are nowhere", name.removeprefix(COPIES))
     refused(nodes, "restore_drill", words, *WITH_KEY)
+
+
+def read_all(nodes: harness.Bed, *options: str) -> None:
+    """A rehearsal that has to read every run and artifact."""
+    output = harness.playbook("playbooks/restore_drill.yml", nodes.inventory, *options)
+    found = re.search(r"can be restored: (\d+) runs and\s+(\d+) artifacts", output)
+    if not found or min(map(int, found.groups())) < RUNS:
+        raise harness.BenchError("The rehearsal did not read every run and artifact.")
+    harness.say(f"the rehearsal read {found[1]} runs and {found[2]} artifacts")
+
+
+def rehearse_elsewhere(nodes: harness.Bed, store) -> None:
+    """restore_drill.yml works where it is told to, and leaves what is others' there, and nothing else.
+
+    That it did work there, the server's log and the bucket's versions tell.
+    """
+    harness.say("restore_drill.yml from the store, on another PostgreSQL server, in another bucket, in a shared folder")
+    server = {"host": "127.0.0.1", "user": "rehearsal", "password": secrets.token_urlsafe()}
+    nodes.ssh("vault", SERVER.format(password=server["password"], shared=SHARED), limit=300)
+    place = json.loads(nodes.variables["backup_s3"])
+    place |= {"bucket": SCRATCH, "prefix": "drills", "access_key": "admin-key", "secret_key": secret("admin")}
+    own = "drills/.mlops-stack-drill/"
+    store.create_bucket(Bucket=SCRATCH)
+    store.put_bucket_versioning(Bucket=SCRATCH, VersioningConfiguration={"Status": "Enabled"})
+    for name in ("drills/theirs", f"{own}leftover"):
+        store.put_object(Bucket=SCRATCH, Key=name, Body=b"x")
+    wanted = {"backup_drill_postgres": server, "backup_drill_s3": place, "backup_drill_dir": SHARED}
+    wrong = {**wanted, "backup_drill_s3": {**place, "secret_key": secret("nobody")}}
+    words = (f"cannot be emptied of {own.rstrip('/')}", "SignatureDoesNotMatch")
+    refused(nodes, "restore_drill", words, *FROM_STORE, *WITH_KEY, "-e", json.dumps(wrong))
+    read_all(nodes, *FROM_STORE, *WITH_KEY, "-e", json.dumps(wanted))
+    versions = store.get_paginator("list_object_versions").paginate(Bucket=SCRATCH, Prefix=own)
+    if sum(len(page.get("Versions", [])) for page in versions) < RUNS:
+        raise harness.BenchError("The rehearsal did not use the bucket that it was given.")
+    nodes.ssh("vault", "grep -q 'CREATE DATABASE \"mlflow__' /var/log/postgresql/*.log")
+    names = nodes.ssh("vault", "cd / && runuser -u postgres -- psql -Atc 'SELECT datname FROM pg_database'").split()
+    left = [name for name in names if "__" in name]
+    left += [item["Key"] for item in store.list_objects_v2(Bucket=SCRATCH)["Contents"]]
+    left += nodes.ssh("vault", f"ls -A {SHARED}; stat -c %a:%U {SHARED}").split()
+    if left != ["drills/theirs", "theirs", "755:root"]:
+        raise harness.BenchError(f"The rehearsal left something else than what was there before: {left}")
 
 
 def without_copies(nodes: harness.Bed) -> None:

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Start an MLflow server on a restored database and restored artifacts, and read all of them through it.
 
-Reads one JSON object from standard input: uri (the database's), artifacts (the folder), runs (how many there must be).
-Writes one JSON object: runs, artifacts, bytes, problems. Needs nothing but the MLflow of the Python that runs it.
+Reads one JSON object from standard input: uri (the database's), artifacts (their place), runs (how many there must be).
+Writes one JSON object: runs, artifacts, bytes, problems. Needs nothing but the MLflow of the Python that runs it, and
+boto3 where the artifacts' place is in a bucket. With remove instead, a place in a bucket, it removes what is there.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -26,6 +28,60 @@ START_SECONDS = 180
 PAGE = 1000
 SHOWN = 20
 CHUNK = 1 << 20
+THREADS = 8
+
+
+class Folder:
+    """Artifacts in a folder."""
+
+    def __init__(self, place: dict) -> None:
+        self.path = pathlib.Path(place["path"])
+        self.destination = place["path"]
+
+    def names(self) -> list[str]:
+        """The artifacts' paths."""
+        return sorted(path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
+
+    def open(self, name: str):
+        """One artifact, to be read."""
+        return (self.path / name).open("rb")
+
+
+class Bucket:
+    """Artifacts below a prefix of a bucket.
+
+    MLflow has its own client for S3 and takes what that needs from the environment, so this one does the same.
+    """
+
+    def __init__(self, place: dict) -> None:
+        import boto3
+
+        os.environ.update(
+            AWS_ACCESS_KEY_ID=place["access_key"],
+            AWS_SECRET_ACCESS_KEY=place["secret_key"],
+            AWS_DEFAULT_REGION=place.get("region") or "us-east-1",
+            AWS_EC2_METADATA_DISABLED="true",
+        )
+        if place.get("ca_bundle"):
+            os.environ["AWS_CA_BUNDLE"] = place["ca_bundle"]
+        if place.get("endpoint_url"):
+            os.environ.update(MLFLOW_S3_ENDPOINT_URL=place["endpoint_url"], MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE="path")
+        self.client = boto3.client("s3", endpoint_url=place.get("endpoint_url"))
+        self.bucket, self.prefix = place["bucket"], place["prefix"] + "/"
+        self.destination = f"s3://{place['bucket']}/{place['prefix']}"
+
+    def names(self) -> list[str]:
+        """The artifacts' paths."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
+        return [entry["Key"].removeprefix(self.prefix) for page in pages for entry in page.get("Contents", [])]
+
+    def open(self, name: str):
+        """One artifact, to be read."""
+        return self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"]
+
+    def remove(self, name: str) -> None:
+        """Remove one artifact."""
+        self.client.delete_object(Bucket=self.bucket, Key=self.prefix + name)
 
 
 class Server:
@@ -115,13 +171,12 @@ def digest(stream) -> tuple[str, int]:
     return found.hexdigest(), size
 
 
-def read_artifacts(server: Server, folder: str, problems: list[str]) -> tuple[int, int]:
-    """Fetch every artifact through the server and compare it with the file, whose hash was compared at the restore."""
+def read_artifacts(server: Server, artifacts: Folder | Bucket, problems: list[str]) -> tuple[int, int]:
+    """Fetch every artifact through the server and compare it with its place's, whose hash the restore compared."""
     number = total = 0
-    for path in sorted(path for path in pathlib.Path(folder).rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        with path.open("rb") as file:
-            wanted = digest(file)
+    for name in artifacts.names():
+        with contextlib.closing(artifacts.open(name)) as stream:
+            wanted = digest(stream)
         try:
             with server.read("/api/2.0/mlflow-artifacts/artifacts/" + urllib.parse.quote(name)) as answer:
                 found = digest(answer)
@@ -137,12 +192,19 @@ def read_artifacts(server: Server, folder: str, problems: list[str]) -> tuple[in
 def main() -> None:
     """Read everything, and tell."""
     asked = json.load(sys.stdin)
+    if "remove" in asked:
+        leftovers = Bucket(asked["remove"])
+        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(leftovers.remove, leftovers.names()))
+        return
+    place = asked["artifacts"]
+    artifacts = Bucket(place) if "bucket" in place else Folder(place)
     problems: list[str] = []
-    with Server(asked["uri"], asked["artifacts"]) as server:
+    with Server(asked["uri"], artifacts.destination) as server:
         runs = count_runs(server)
         if runs != asked["runs"]:
             problems.append(f"MLflow finds {runs} runs, and the set has {asked['runs']}.")
-        number, total = read_artifacts(server, asked["artifacts"], problems)
+        number, total = read_artifacts(server, artifacts, problems)
     result = {"runs": runs, "artifacts": number, "bytes": total, "problems": problems[:SHOWN]}
     print(json.dumps({**result, "failed": len(problems)}))
 
