@@ -28,6 +28,7 @@ OWN = {
 }
 POSTGRES = {"host": "db.example.org", "user": "rehearsal", "password": "theirs@1"}
 BUCKET = {"bucket": "rehearsal", "access_key": "key", "secret_key": "secret"}
+PROBLEM = "__backup_drill_dir_problem"
 FOLDER = {"path": "/var/backups/mlops-stack/drill/.mlops-stack-drill/artifacts"}
 
 # By what is looked at: expression, further variables, value.
@@ -47,6 +48,19 @@ CASES = {
         {"backup_drill_postgres": {**POSTGRES, "port": 5439, "sslmode": "verify-full", "ca_cert": "/ca.pem"}},
         "postgresql+psycopg2://rehearsal:theirs%401@db.example.org:5439/mlflow__scratch_one?sslmode=verify-full"
         "&sslrootcert=%2Fca.pem",
+    ),
+    "the usual folder": (PROBLEM, {}, ""),
+    "the folder of the sets": (PROBLEM, {"backup_drill_dir": "/var/backups/mlops-stack"}, ""),
+    "a folder elsewhere": (PROBLEM, {"backup_drill_dir": "/srv/scratch"}, ""),
+    "a folder relative to nothing": (
+        PROBLEM,
+        {"backup_drill_dir": "scratch"},
+        "is no absolute path: begin it with a slash",
+    ),
+    "a folder that looks like a set": (
+        PROBLEM,
+        {"backup_dir": "/srv/sets", "backup_drill_dir": "/srv/sets/rehearsal"},
+        "would be taken for a set: use /srv/sets/drill, or a folder elsewhere",
     ),
     "a folder": ("__backup_drill_request.artifacts", {}, FOLDER),
     "a bucket": (
