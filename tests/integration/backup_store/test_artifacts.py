@@ -37,6 +37,9 @@ NAMES = [
     "-n/--config",
     "C:/co:lon",
     "long/" + "l" * 240,
+    # Other line separators than that of a list.
+    "next\u0085line",
+    "line\u2028/para\u2029graph",
     # These cannot be names of files, or lines of a list.
     "new\nline",
     "ca\rriage/ta\tb",

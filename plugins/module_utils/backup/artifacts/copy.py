@@ -109,7 +109,7 @@ class Mover:
             if result.rc:
                 raise rclone.failure(result, errors, f"Reading the copies at {place.where}", secrets(place))
             there = look(place, bulk)
-            for line in output.read_text(encoding="utf-8").splitlines():
+            for line in rclone.lines(output.read_text(encoding="utf-8")):
                 sha256, name = line[:64], line[66:]
                 if name in there:
                     found[name] = (there[name][0], sha256, there[name][1])

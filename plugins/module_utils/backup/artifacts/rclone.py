@@ -90,6 +90,11 @@ def write_bundle(places, target, system=None):
     return target
 
 
+def lines(text):
+    """The lines of what rclone wrote. Other separators than its own, such as U+2028, belong to the names in them."""
+    return text.split("\n")
+
+
 def read_log(text):
     """(errors, the newest statistics) of a log in JSON lines, without a line still being written.
 
@@ -97,7 +102,7 @@ def read_log(text):
     """
     errors = []
     stats = {}
-    for line in text.splitlines():
+    for line in lines(text):
         try:
             item = json.loads(line)
         except ValueError:
@@ -124,14 +129,14 @@ def scrub(text, secrets):
 
 def failure(result, errors, doing, secrets):
     """The BackupError for a command that failed."""
-    said = [": ".join(word for word in error if word) for error in errors] or result.err.strip().splitlines()
+    said = [": ".join(word for word in error if word) for error in errors] or lines(result.err.strip())
     tail = scrub("\n".join(said[-TAIL:]), secrets)
     if result.rc == 127:
         message = f"{doing} {MISSING}"
     elif result.timed_out:
         message = f"{doing} did not end in time; set a longer timeout, or see whether the store answers."
     else:
-        last = tail.splitlines()[-1] if tail else f"rclone ended with {result.rc}"
+        last = lines(tail)[-1] if tail else f"rclone ended with {result.rc}"
         message = f"{doing} failed: {last}"
     return BackupError(message, "artifacts", result.rc, tail)
 

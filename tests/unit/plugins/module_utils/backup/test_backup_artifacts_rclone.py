@@ -77,6 +77,12 @@ def test_read_log():
     assert rclone.read_log("") == ([], {})
 
 
+@pytest.mark.parametrize("name", ["a\u0085b", "a\u2028b", "a\u2029b"])
+def test_a_name_with_a_line_separator_is_read_from_the_log(name):
+    text = json.dumps({"level": "error", "object": name, "msg": "no space"}, ensure_ascii=False) + "\n"
+    assert rclone.read_log(text)[0] == [(name, "no space")]
+
+
 def test_scrub():
     assert rclone.scrub("key hunter2 and hunter2", ["hunter2", "", None]) == "key *** and ***"
 

@@ -39,7 +39,7 @@ class Rclone:
     def __call__(self, argv, timeout, env):
         self.calls.append(argv)
         given = dict(word[2:].split("=", 1) for word in argv if word.startswith("--") and "=" in word)
-        names = pathlib.Path(given["files-from-raw"]).read_text(encoding="utf-8").splitlines()
+        names = pathlib.Path(given["files-from-raw"]).read_text(encoding="utf-8").split("\n")[:-1]
         remotes = [self.places[word.partition(":")[2]] for word in argv if word[:4] in ("SRC:", "DST:")]
         pathlib.Path(given["log-file"]).write_text("".join(json.dumps(item) + "\n" for item in self.log))
         if argv[1] == "hashsum":
@@ -137,6 +137,15 @@ def test_only_what_is_new_is_copied(backups, tmp_path):
     assert (third["copied"], third["kept"], third["replaced"]) == (3, 2, 2)
     assert backups.held("a") == {"a": b"1", "b": b"1", "c": b"11", "odd\nname": b"odd"}
     assert backups.held("c") == {"a": b"1", "b": b"2", "c": b"222", "d": b"2", "odd\nname": b"odd"}
+
+
+@pytest.mark.parametrize("separator", ["\u0085", "\u2028", "\u2029"])
+def test_a_name_with_a_line_separator_is_one_name(backups, separator):
+    name = f"one{separator}two"
+    backups.source.write(name, [b"1"])
+    assert backups("a")["copied"] == 1
+    assert backups("b")["kept"] == 1
+    assert backups.held("b") == {name: b"1"}
 
 
 def test_files_that_become_folders(backups):
