@@ -47,7 +47,7 @@ options:
         type: str
         required: true
       prefix: &prefix
-        description: What the names of all objects begin with, without a slash at its end.
+        description: What the names of all objects begin with, such as V(mlops). Slashes at its ends are ignored.
         type: str
         default: ""
       endpoint_url: &endpoint_url

@@ -87,7 +87,7 @@ class Objects:
     ):
         self.store = s3_client.Store(client, endpoint, wait_timeout=wait_timeout, clock=clock, sleep=sleep)
         self.bucket = bucket
-        self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        self.prefix = f"{prefix}/" if prefix else ""
         self.option = option
         self.timeout = timeout
         self.deadline = self._limit()

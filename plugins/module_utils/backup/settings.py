@@ -144,8 +144,23 @@ def s3(params: dict | None, option: str) -> S3 | None:
         raise wrong(f"{option}.{missing[0]} is missing: set it, or {option}.{missing[0]}_file.")
     if params["endpoint_url"]:
         _check_url(params["endpoint_url"], f"{option}.endpoint_url")
-    plain = ("bucket", "prefix", "endpoint_url", "ca_bundle", "region", "wait_timeout")
-    return S3(**keys, **{key: params[key] for key in plain}, expire=params.get("expire", False))
+    return S3(
+        **keys,
+        **{key: params[key] for key in ("bucket", "endpoint_url", "ca_bundle", "region", "wait_timeout")},
+        prefix=_prefix(params["prefix"], f"{option}.prefix"),
+        expire=params.get("expire", False),
+    )
+
+
+def _prefix(text: str | None, option: str) -> str:
+    """A prefix without slashes at its ends, and a name between any two within it.
+
+    rclone takes a//b and a/./b for a/b, and boto3 does not: what one writes, the other would not find.
+    """
+    prefix = (text or "").strip("/")
+    if prefix and not {"", ".", ".."}.isdisjoint(prefix.split("/")):
+        raise wrong(f"{option} is '{text}' and must be names with one slash between them, none of them '.' or '..'.")
+    return prefix
 
 
 def _check_url(text: str, option: str) -> None:

@@ -92,6 +92,10 @@ def test_the_sets_alone():
         ({"s3": {"bucket": "b", "access_key": "x"}}, "s3.secret_key is missing"),
         ({"s3": {**STORE, "endpoint_url": "s3:8333"}}, "s3.endpoint_url must be a URL"),
         ({"s3": {**STORE, "endpoint_url": "http://u:p@s3"}}, "must not hold a user or a password"),
+        ({"s3": {**STORE, "prefix": "a//b"}}, "s3.prefix is 'a//b' and must be names with one slash between them"),
+        ({"s3": {**STORE, "prefix": "./a"}}, "s3.prefix is './a'"),
+        ({"artifacts": {"source": {**STORE, "prefix": "a/../b"}}}, "artifacts.source.prefix is 'a/../b'"),
+        ({"artifacts": {"destination": {**STORE, "prefix": "/a/."}}}, "artifacts.destination.prefix is '/a/.'"),
         ({"artifacts": {"mode": "copy"}}, "artifacts.source is missing"),
         ({"artifacts": {"source": {"path": "/a", **STORE}}}, "artifacts.source needs a path or a bucket, and not both"),
         ({"artifacts": {"source": {"prefix": "a"}}}, "artifacts.source needs a path or a bucket"),
@@ -101,6 +105,17 @@ def test_what_cannot_be(given, message):
     with pytest.raises(BackupError, match=message) as caught:
         made(**given)
     assert caught.value.phase == "options"
+
+
+@pytest.mark.parametrize(
+    ("given", "prefix"), [("", ""), ("/", ""), ("a", "a"), ("a/", "a"), ("//a/b.c//", "a/b.c"), ("..a/.b", "..a/.b")]
+)
+def test_the_prefix_of_a_store(given, prefix):
+    assert made(s3={**STORE, "prefix": given}).sets.s3.prefix == prefix
+
+
+def test_a_prefix_that_is_null():
+    assert settings.s3({**options.complete(options.s3_spec(), STORE), "prefix": None}, "s3").prefix == ""
 
 
 def test_secret_files_that_cannot_be_used(tmp_path):

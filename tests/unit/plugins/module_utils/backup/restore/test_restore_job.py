@@ -89,6 +89,9 @@ def test_whether_artifacts_come_back(more, restores):
         ),
         ({"state": "absent", "set": "a", "mode": "swap"}, "state=absent drops scratch restores only"),
         ({"state": "absent"}, "set set to a label"),
+        ({"s3": {**S3, "prefix": "a//b"}}, "s3.prefix is 'a//b'"),
+        ({"source": "/sets", "artifacts": {"live": {**S3, "prefix": ".."}}}, "artifacts.live.prefix is '..'"),
+        ({"source": "/sets", "artifacts": {"copies": {**S3, "prefix": "a/./b"}}}, "artifacts.copies.prefix is 'a/./b'"),
     ],
 )
 def test_options_that_do_not_fit(given, message):
