@@ -205,6 +205,13 @@ class MemoryS3(Client):
         self._upload(upload_id).parts[part_number] = body
         return {"ETag": f'"{part_number}"'}
 
+    def on_upload_part_copy(self, key, upload_id, part_number, copy_source, copy_source_range):
+        first, last = map(int, copy_source_range.removeprefix("bytes=").split("-"))
+        body = self._found(copy_source["Key"]).body
+        assert first <= last < len(body)
+        self._upload(upload_id).parts[part_number] = body[first : last + 1]
+        return {"CopyPartResult": {"ETag": f'"{part_number}"'}}
+
     def on_complete_multipart_upload(self, key, upload_id, multipart_upload):
         upload = self._upload(upload_id)
         numbers = sorted(upload.parts)

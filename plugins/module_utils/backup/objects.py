@@ -172,16 +172,6 @@ class Objects:
         """What the store knows of an object; nothing where there is no such object."""
         return self.call("head_object", f"looking for {name}", phase, absent={}, Key=self.prefix + name)
 
-    def copy(self, name, target, phase="upload"):
-        """Copy an object to another name under the prefix, inside the store."""
-        self.call(
-            "copy_object",
-            f"copying {name}",
-            phase,
-            Key=self.prefix + target,
-            CopySource={"Bucket": self.bucket, "Key": self.prefix + name},
-        )
-
     def delete(self, name, phase="expire"):
         """Delete an object; one that is gone already is fine."""
         self.call("delete_object", f"deleting {name}", phase, absent={}, Key=self.prefix + name)

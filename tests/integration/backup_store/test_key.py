@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
 
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup import bucket as buckets
+from ansible_collections.mlops.stack.plugins.module_utils.backup import uploads
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import run
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
@@ -18,6 +20,8 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.lease import Le
 from ansible_collections.mlops.stack.plugins.module_utils.backup.remote import Remote
 from botocore.exceptions import ClientError
 from seaweedfs import IDENTITIES, no_delete_policy, running
+
+MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +99,25 @@ def test_artifacts_by_such_a_key(weed, guarded, make_bucket, options, tmp_path):
     aside = "backups/artifacts/replaced/000002-second/1/a"
     assert admin.get_object(Bucket=guarded, Key=aside)["Body"].read() == b"one"
     assert admin.get_object(Bucket=guarded, Key="backups/artifacts/current/1/a")["Body"].read() == b"another one"
+
+
+def test_a_big_artifact_is_set_aside_in_parts_by_such_a_key(weed, guarded, make_bucket, options, tmp_path, monkeypatch):
+    """Parts of 5 MiB instead of many more: a store copies no more than 5 GiB at once."""
+    monkeypatch.setattr(uploads, "COPY_PART", 5 * MIB)
+    source = Store(options(weed, make_bucket(weed)))
+    destination = Store(options(weed, guarded, "backups/artifacts", "backup"))
+    admin = weed.client()
+    bodies = {label: os.urandom(12 * MIB + 1) for label in ("first", "second")}
+    for label, body in bodies.items():
+        admin.put_object(Bucket=source.objects.bucket, Key="big", Body=body)
+        (tmp_path / label).mkdir()
+        made = run.work(run.Job(run.COPY, source, destination, tmp_path / label, label, 120))
+    assert (made["copied"], made["replaced"]) == (1, 1)
+    aside = admin.get_object(Bucket=guarded, Key="backups/artifacts/replaced/000002-second/big")
+    assert (aside["ETag"][-3:], aside["Body"].read() == bodies["first"]) == ('-3"', True)
+    current = admin.get_object(Bucket=guarded, Key="backups/artifacts/current/big")["Body"].read()
+    assert current == bodies["second"]
+    assert admin.list_multipart_uploads(Bucket=guarded).get("Uploads", []) == []
 
 
 # Leases

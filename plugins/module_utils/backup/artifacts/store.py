@@ -10,9 +10,8 @@ import datetime
 import pathlib
 import tempfile
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import bucket
+from ansible_collections.mlops.stack.plugins.module_utils.backup import bucket, uploads
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Gone
-from ansible_collections.mlops.stack.plugins.module_utils.backup.uploads import upload_all
 from ansible_collections.mlops.stack.plugins.module_utils.s3 import client as s3_client
 
 
@@ -113,11 +112,11 @@ class Store:
             with file.open("xb") as stream:
                 for chunk in chunks:
                     stream.write(chunk)
-            upload_all(self.objects, [(name, file, None)], "artifacts")
+            uploads.upload_all(self.objects, [(name, file, None)], "artifacts")
 
     def set_aside(self, name, target):
         """Copy an object within the store. It stays until it is written over, for a key that cannot delete."""
-        self.objects.copy(name, target, "artifacts")
+        uploads.copy(self.objects, name, target, "artifacts")
 
     def clear(self, name):
         """Nothing to do: a store has no folders."""

@@ -130,7 +130,7 @@ def test_small_objects(there, s3):
     assert there.head("x")["Metadata"] == {"k": "v"}
     with pytest.raises(Taken):
         there.put("x", b"2", IfNoneMatch="*")
-    there.copy("x", "y")
+    uploads.copy(there, "x", "y")
     there.delete("x")
     there.delete("x")
     assert s3.bodies_of() == {"sets/y": b"1"}
@@ -266,6 +266,33 @@ def test_an_abort_that_fails_hides_nothing(there, s3, files, errors, left):
     with pytest.raises(BackupError, match="InvalidRequest"):
         upload_all(there, files)
     assert len(s3.uploads) == left
+
+
+# Copies inside the store
+
+
+@pytest.mark.parametrize("size", [0, 3, 4, 5, 8, 10])
+def test_a_big_object_is_copied_in_parts(there, s3, monkeypatch, size):
+    monkeypatch.setattr(uploads, "COPY_PART", 4)
+    there.put("x", b"0123456789"[:size], metadata={"k": "v"})
+    uploads.copy(there, "x", "y")
+    assert there.get("y")[0] == b"0123456789"[:size]
+    assert there.head("y")["Metadata"] == {"k": "v"}
+    parts = 0 if size <= 4 else -(-size // 4)
+    assert [len(s3.named(name)) for name in ("copy_object", "upload_part_copy")] == [not parts, parts]
+    assert s3.uploads == {}
+
+
+def test_a_copy_that_fails_is_aborted(there, s3, monkeypatch):
+    monkeypatch.setattr(uploads, "COPY_PART", 4)
+    there.put("x", b"0123456789")
+    s3.errors["upload_part_copy"] = [failure("SlowDown", 503), None, failure("AccessDenied", 403)]
+    with pytest.raises(BackupError, match=r"refused copying x in bucket 'b' .* has this right"):
+        uploads.copy(there, "x", "y", "artifacts")
+    assert s3.uploads == {}
+    with pytest.raises(BackupError, match="refused copying none"):
+        uploads.copy(there, "none", "y")
+    assert list(s3.objects) == ["sets/x"]
 
 
 def test_abort_uploads(there, s3, make, monkeypatch):
