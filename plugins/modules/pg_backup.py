@@ -175,6 +175,7 @@ options:
       - The set that a call makes stays in that call, whatever its time is, which is that of the server's clock. A clock
         that is more than five minutes away from that of the machine that the module runs on is a warning.
       - Only complete sets count and expire, and only after a backup that succeeded or with O(state=expired).
+      - A set whose artifacts could not be copied takes no other set's place. Whatever would stay without it stays.
     type: dict
     suboptions:
       keep_last:
@@ -233,6 +234,9 @@ options:
       mode:
         description:
           - V(copy) copies what is not there yet, and hashes it. What was overwritten stays as long as a set needs it.
+          - Where copies cannot be made, the set lists the artifacts, the call fails, and a restore of it uses the
+            copies that other sets have of the same objects. None of these is removed while the set is there; none at
+            all where its list cannot be read in O(dest), as that of an encrypted set.
           - V(inventory) only lists them with their sizes and versions. It is for buckets that keep old versions.
         type: str
         choices: [copy, inventory, none]

@@ -220,7 +220,7 @@ sets:
       description: Whether it is encrypted.
       type: bool
     artifacts:
-      description: How many artifacts it names, and where their copies are.
+      description: How many artifacts it names, and where their copies are, or should be where C(mode) is V(inventory).
       type: dict
     problems:
       description: What is wrong with its files.

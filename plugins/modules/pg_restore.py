@@ -178,6 +178,8 @@ options:
         description:
           - Where backups put copies of artifacts. Without it, the folder C(artifacts) in O(source), else the folder
             that the set's manifest names.
+          - A set that only lists its artifacts has none of its own. Copies that other sets have of the same objects
+            (by path, size, ETag, time and version) are used for it.
         type: dict
         suboptions: *place
       restore:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import locks, names
+from ansible_collections.mlops.stack.plugins.module_utils.backup import locks, manifest, names
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_copies
 from ansible_collections.mlops.stack.plugins.module_utils.backup.results import some
@@ -23,7 +23,7 @@ def problems(here, sets, deep: bool = False) -> list[str]:
     ``here`` are the folder's sets, ``sets`` the settings of that name. With ``deep``, copies are read, too. Nothing is
     said of an encrypted set, whose list nobody can read here, nor while a backup moves copies about.
     """
-    newest = newest_with_copies(here)
+    newest = newest_of(here, lambda data: copied(data) or manifest.lacks_copies(data))
     lock = sets.dest / names.LOCK
     if newest is None or newest.manifest["encrypted"] or locks.is_held(lock):
         return []
@@ -31,10 +31,15 @@ def problems(here, sets, deep: bool = False) -> list[str]:
     return [] if locks.is_held(lock) else found
 
 
-def newest_with_copies(here):
-    """The newest complete set whose artifacts were copied, None where there is none."""
-    copied = [one for one in here if one.complete and (one.manifest["artifacts"] or {}).get("mode") == "copy"]
-    return max(copied, key=lambda one: (one.created, one.label), default=None)
+def copied(data) -> bool:
+    """Whether a set has copies of its artifacts."""
+    return manifest.copies_number(data) is not None
+
+
+def newest_of(sets, is_one):
+    """The newest complete set of which the manifest is one, None where there is none."""
+    found = [one for one in sets if one.complete and is_one(one.manifest)]
+    return max(found, key=lambda one: (one.created, one.label), default=None)
 
 
 def look(one, sets, deep: bool) -> list[str]:
@@ -57,7 +62,7 @@ def look(one, sets, deep: bool) -> list[str]:
             if deep:
                 scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-stack-copies-"))
                 mover = copy.Mover(scratch, READING)
-            lacking = find.lacking(place, entries, told.get("number", 0), mover)
+            lacking = find.lacking(place, entries, manifest.copies_number(one.manifest), mover)
     except BackupError as error:
         return [error.message]
     if not lacking:

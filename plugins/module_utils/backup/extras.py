@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import names
+from ansible_collections.mlops.stack.plugins.module_utils.backup import manifest, names
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 
@@ -27,9 +28,9 @@ def open_copies(place, told, dest, timeout, option):
 
     ``told`` is the artifacts' part of the manifest, ``dest`` the folder of the sets, where they are in one. None where
     there are no copies, or it is not known where. A set that was made before copies went to a store has its own in a
-    folder still, if that is there.
+    folder still, if that is there. One that was only listed finds what other sets have copied.
     """
-    if told.get("mode") != "copy":
+    if place is None and told.get("destination") is None:
         return None
     destination = str(told.get("destination"))
     folders = [pathlib.Path(dest, names.ARTIFACTS)] if dest else []
@@ -42,6 +43,26 @@ def open_copies(place, told, dest, timeout, option):
     from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
 
     return Folder(there or folders[-1], f"{option}.path")
+
+
+def listed_entries(sets) -> list:
+    """The entries of those sets whose artifacts could only be listed. BackupError where one's list is not here."""
+    from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import read_list
+
+    found: dict[str, list | None] = {}
+    for one in sets:
+        if one.manifest and manifest.lacks_copies(one.manifest):
+            found.setdefault(one.label, None)
+            # One that is encrypted, or in the store alone, is no file of this name.
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                found[one.label] = list(read_list(pathlib.Path(one.path, names.ARTIFACTS_LIST)))
+    unread = sorted(label for label, entries in found.items() if entries is None)
+    if unread:
+        raise BackupError(
+            f"the artifacts of the set {unread[0]} could only be listed, and their list cannot be read here.",
+            "expire",
+        )
+    return [entry for entries in found.values() for entry in entries]
 
 
 class Extras:
@@ -93,14 +114,18 @@ class Extras:
             destination = open_place(wanted.destination, settings.timeout, "artifacts.destination")
         return artifacts.work(artifacts.Job(wanted.mode, source, destination, partial, label, settings.timeout, report))
 
-    def collect(self, settings, labels) -> None:
-        """Delete the copies of artifacts that none of these sets refers to; in a store only where it may."""
+    def collect(self, settings, sets) -> None:
+        """Delete the copies of artifacts that none of these sets refers to; in a store only where it may.
+
+        BackupError where it is not known to what a set refers: nothing is deleted then.
+        """
         wanted = settings.artifacts
         if wanted.destination is None or (wanted.destination.s3 and not wanted.destination.s3.expire):
             return
         from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import garbage
 
-        garbage.collect(open_place(wanted.destination, settings.timeout, "artifacts.destination"), labels)
+        place = open_place(wanted.destination, settings.timeout, "artifacts.destination")
+        garbage.collect(place, {one.label for one in sets}, listed_entries(sets))
 
     def seal(self, settings, folder, files) -> None:
         """Encrypt files of a folder; each gets the suffix .age."""

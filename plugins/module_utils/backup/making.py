@@ -223,7 +223,8 @@ class Making:
         """The artifacts without copies, which could not be made: the call fails, and its set is there all the same."""
         if self.settings.artifacts.mode != "copy":
             raise error
-        wanted = dataclasses.replace(self.settings.artifacts, mode="inventory", destination=None)
+        # Where copies should be is told all the same: other sets have copied most of what this one lists.
+        wanted = dataclasses.replace(self.settings.artifacts, mode="inventory")
         try:
             settings = dataclasses.replace(self.settings, artifacts=wanted)
             found = self.extras.artifacts(settings, self.label, self.partial, self.progress.report)

@@ -169,6 +169,18 @@ def problems(folder, data) -> list[str]:
     return found
 
 
+def copies_number(data) -> int | None:
+    """The number of the set among those with copies of artifacts in one place; None where there are none of its own."""
+    told = data.get("artifacts") or {}
+    return told.get("number", 0) if told.get("mode") == "copy" else None
+
+
+def lacks_copies(data) -> bool:
+    """Whether the set's artifacts should have been copied, and could only be listed."""
+    told = data.get("artifacts") or {}
+    return told.get("mode") != "copy" and told.get("destination") is not None
+
+
 def total_bytes(data) -> int:
     """What the files of the set take, its artifacts' copies left out."""
     return sum(item["size"] for item in data["files"])

@@ -126,7 +126,8 @@ def expiry(found, sets, now, new: str | None = None) -> dict[str, tuple[str, str
     """What retention says of complete sets, those of the folder or those of the store; ``sets`` are the settings.
 
     Sets of the same databases are judged among themselves, whichever server they are of: a stack on new machines goes
-    on where the old one ended. Where the settings name databases, sets of others are not judged at all.
+    on where the old one ended. Where the settings name databases, sets of others are not judged at all. A set whose
+    artifacts could not be copied takes no other one's place.
 
     ``new``: the set of this call. It stays whatever its time says, which is that of the server's clock; where it is not
     there yet, it counts as made now.
@@ -138,9 +139,10 @@ def expiry(found, sets, now, new: str | None = None) -> dict[str, tuple[str, str
     for label, (databases, created) in complete.items():
         if not sets.databases or databases == sorted(sets.databases):
             groups.setdefault(tuple(databases), []).append((label, created))
+    listed = {one.label for one in found if one.complete and manifest.lacks_copies(one.manifest)}
     planned = {}
     for group in groups.values():
-        planned.update(retention.plan(group, sets.policy, now, sets.minimum_redundancy))
+        planned.update(retention.plan(group, sets.policy, now, sets.minimum_redundancy, listed))
     if new is not None:
         planned[new] = (retention.KEEP, "it is new")
     return planned

@@ -49,11 +49,14 @@ def _month(moment):
 PERIODS = (("daily", _day), ("weekly", _week), ("monthly", _month))
 
 
-def plan(sets, policy: Policy, now: datetime.datetime, minimum_redundancy: int = 2) -> dict[str, tuple[str, str]]:
+def plan(
+    sets, policy: Policy, now: datetime.datetime, minimum_redundancy: int = 2, lesser=frozenset()
+) -> dict[str, tuple[str, str]]:
     """What becomes of each set, and why: {label: (keep or expire, reason)}.
 
     ``sets`` are (label, created) of complete sets only, with aware times. The newest ``minimum_redundancy`` of them
-    always stay.
+    always stay. ``lesser``: the labels of those that lack something. No set goes because of them: whatever would stay
+    if they were not there stays.
     """
     result = {}
     past = []
@@ -66,13 +69,14 @@ def plan(sets, policy: Policy, now: datetime.datetime, minimum_redundancy: int =
     reasons: dict[str, str] = {}
     if policy.empty:
         reasons = {label: "no retention is set" for _created, label in past}
-    for _created, label in past[: policy.keep_last]:
-        reasons.setdefault(label, "keep_last")
-    for name, period in PERIODS:
-        for label in newest_of_each(past, period, getattr(policy, name)):
-            reasons.setdefault(label, name)
-    for _created, label in past[:minimum_redundancy]:
-        reasons.setdefault(label, "minimum_redundancy")
+    for counted in (past, [one for one in past if one[1] not in lesser]):
+        for _created, label in counted[: policy.keep_last]:
+            reasons.setdefault(label, "keep_last")
+        for name, period in PERIODS:
+            for label in newest_of_each(counted, period, getattr(policy, name)):
+                reasons.setdefault(label, name)
+        for _created, label in counted[:minimum_redundancy]:
+            reasons.setdefault(label, "minimum_redundancy")
     for _created, label in past:
         result[label] = (KEEP, reasons[label]) if label in reasons else (EXPIRE, "no rule keeps it")
     return result

@@ -341,8 +341,7 @@ class Run:
 
     def _collect(self, store) -> None:
         """Remove the copies of artifacts that no set refers to any more."""
-        labels = {one.label for one in (*folder.list_sets(self.dest), *store.sets())}
         try:
-            self.extras.collect(self.settings, labels)
+            self.extras.collect(self.settings, [*folder.list_sets(self.dest), *store.sets()])
         except BackupError as error:
             self.result["warnings"].append(f"Copies of artifacts that no set needs were kept: {error.message}")

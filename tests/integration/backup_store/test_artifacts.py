@@ -19,6 +19,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.artifacts import Artifacts
 from ansible_collections.mlops.stack.plugins.module_utils.process import run as process
 
 MIB = 1024 * 1024
@@ -62,10 +63,10 @@ class Backups:
         self.folder = folder
         self.made = {}
 
-    def __call__(self, label, **more):
+    def __call__(self, label, mode=run.COPY, **more):
         partial = self.folder / label
         partial.mkdir()
-        job = run.Job(run.COPY, self.source, self.destination, partial, label, 120, **more)
+        job = run.Job(mode, self.source, self.destination, partial, label, 120, **more)
         self.made[label] = made = run.work(job)
         data = (partial / "artifacts.jsonl").read_bytes()
         assert made["list_sha256"] == hashlib.sha256(data).hexdigest()
@@ -78,7 +79,7 @@ class Backups:
     def bring_back(self, label, target):
         """What a set's list names, brought to another place by its copies: {path: bytes}, hashes compared."""
         entries = self.entries(label)
-        groups, missing = find.group(find.read(self.destination), entries.values(), self.made[label]["number"])
+        groups, missing = find.search(self.destination, entries.values(), self.made[label]["number"])
         assert missing == []
         scratch = self.folder / f"scratch-{label}"
         scratch.mkdir()
@@ -157,6 +158,31 @@ def test_each_set_gets_its_own_content_back(backups, place):
         (backups.folder / f"scratch-{label}").rename(backups.folder / f"old-{label}")
         assert backups.bring_back(label, place()) == contents[label]
     assert backups("five")["kept"] == len(contents["four"])
+
+
+def test_a_set_that_was_only_listed_comes_back_from_what_others_have_copied(backups, place, tmp_path):
+    for name in ("old", "changes", "odd\nname"):
+        put(backups.source, name, b"first " + name.encode())
+    put(backups.source, "parts", os.urandom(20 * MIB))
+    backups("one")
+    for name in ("fresh", "fleeting"):
+        put(backups.source, name, b"second " + name.encode())
+    assert backups("two", mode=run.INVENTORY)["destination"] == backups.destination.where
+    entries = backups.entries("two")
+    for name in ("changes", "fleeting"):
+        put(backups.source, name, b"thirds " + name.encode()[:6])
+    backups("three")
+    garbage.collect(backups.destination, {"two", "three"}, entries.values())
+
+    live = place()
+    restore = Artifacts(entries.values(), None, "two", live, backups.destination, copy.Mover(tmp_path, 120))
+    assert restore.check() == ["fleeting"]
+    assert restore.restore() == sorted(set(entries) - {"fleeting"})
+    assert {name: size for name, size, *_facts in live.list()} == {
+        name: entry.size for name, entry in entries.items() if name != "fleeting"
+    }
+    assert b"".join(live.read("changes")) == b"first changes"
+    assert b"".join(live.read("fresh")) == b"second fresh"
 
 
 def test_a_lost_or_cut_copy_is_made_anew(place, tmp_path):

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.listing import (
     CURRENT,
     REPLACED,
     list_copies,
     numbered,
+    read_lists,
 )
 
 
@@ -52,11 +54,40 @@ def read(destination):
     return Copies(list_copies(destination.below(CURRENT)), replaced)
 
 
-def group(copies, entries, number):
-    """Entries by the folder of their copies: ({folder: [entries]}, the entries without a copy)."""
+def vouched(destination, entries):
+    """Entries of a set that was only listed, as the newest lists know them that have the very same objects.
+
+    Gives ([(the entry with its hash, the number of the list)], the entries that no list knows).
+    """
+    unknown = {(entry.path, entry.identity): entry for entry in entries}
+    found = []
+    with tempfile.TemporaryDirectory(prefix="mlops-stack-lists-") as scratch:
+        lists = read_lists(destination, scratch)
+        while unknown and (one := next(lists, None)):
+            number, known = one
+            same = [entry for entry in known if entry.sha256 and unknown.pop((entry.path, entry.identity), None)]
+            found += [(entry, number) for entry in same]
+    return found, list(unknown.values())
+
+
+def search(destination, entries, number):
+    """Look for the copies of a set's entries: ({folder: [entries]}, the entries without a copy).
+
+    ``number``: that of the set, None for one that was only listed. What is found of such a one has its hash.
+    """
+    if number is None:
+        pairs, unknown = vouched(destination, entries)
+    else:
+        pairs, unknown = [(entry, number) for entry in entries], []
+    found, missing = group(read(destination), pairs)
+    return found, missing + unknown
+
+
+def group(copies, pairs):
+    """Entries, each with the number of a set that has it, by the folder of their copies; as search() gives them."""
     found = {}
     missing = []
-    for entry in entries:
+    for entry, number in pairs:
         folder = copies.locate(entry, number)
         if folder is None:
             missing.append(entry)
@@ -68,9 +99,9 @@ def group(copies, entries, number):
 def lacking(destination, entries, number, mover=None):
     """The paths of entries that have no whole copy: there is none of their size, or it reads as something else.
 
-    Copies are only listed without a ``mover``, and read by it with one.
+    ``number`` is as in search(). Copies are only listed without a ``mover``, and read by it with one.
     """
-    groups, missing = group(read(destination), entries, number)
+    groups, missing = search(destination, entries, number)
     wrong = [entry.path for entry in missing]
     for folder, found in groups.items() if mover else ():
         names = [entry.name for entry in found]

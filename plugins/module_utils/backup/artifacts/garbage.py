@@ -13,21 +13,24 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts impor
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import read_list
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.listing import (
     CURRENT,
+    LIST,
     LISTS,
     REPLACED,
+    fetch_list,
     numbered,
 )
 
-LIST = "artifacts.jsonl.gz"
 
+def outdated(lists, labels, needed=frozenset()):
+    """The lists of sets that are no more, of {number: folder}, but for the numbers that are ``needed``.
 
-def outdated(lists, labels):
-    """The lists of sets that are no more, of {number: folder}. The newest stays: the next backup goes by it."""
-    newest = max(lists, default=0)
+    The newest stays: the next backup goes by it.
+    """
+    kept = {max(lists, default=0), *needed}
     return {
         number: folder
         for number, folder in lists.items()
-        if number != newest and folder.partition("-")[2] not in labels
+        if number not in kept and folder.partition("-")[2] not in labels
     }
 
 
@@ -41,21 +44,15 @@ def plan(copies, lists):
     return sorted(left)
 
 
-def fetch_list(destination, folder, target):
-    """Bring a list of a destination into a file here."""
-    name = f"{LISTS}/{folder}/{LIST}"
-    with pathlib.Path(target).open("xb") as stream:
-        for chunk in destination.read(name):
-            stream.write(chunk)
-
-
-def collect(destination, labels):
+def collect(destination, labels, listed=()):
     """Delete the copies that none of the sets with these labels refers to, and the lists of others: how many copies.
 
-    To be called only by who holds the lock of the backups, after all sets have been looked at.
+    ``listed``: the entries of those of them that have no list here, for they were only listed. Lists that know the
+    same objects stay, and so does all that they name. To be called only by who holds the lock of the backups, after
+    all sets have been looked at.
     """
     lists = numbered(destination.names(LISTS))
-    gone = outdated(lists, labels)
+    gone = outdated(lists, labels, {number for _entry, number in find.vouched(destination, listed)[0]})
     copies = find.read(destination)
     with tempfile.TemporaryDirectory(prefix="mlops-stack-lists-") as scratch:
 

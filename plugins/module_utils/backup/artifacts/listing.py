@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Copy, Entry, named
+import pathlib
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Copy, Entry, named, read_list
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Gone
 
 CURRENT = "current"
 REPLACED = "replaced"
 LISTS = "lists"
+LIST = "artifacts.jsonl.gz"
 
 
 def list_source(place):
@@ -32,6 +36,29 @@ def numbered(names):
         if dash and digits.isdecimal():
             found[int(digits)] = name
     return found
+
+
+def fetch_list(destination, folder, target):
+    """Bring a list of a destination into a file here."""
+    with pathlib.Path(target).open("xb") as stream:
+        for chunk in destination.read(f"{LISTS}/{folder}/{LIST}"):
+            stream.write(chunk)
+
+
+def read_lists(destination, scratch):
+    """The lists of the backups that ended in this destination, the newest first: (number, entries).
+
+    One that cannot be read is passed over. ``scratch`` is an empty folder.
+    """
+    lists = numbered(destination.names(LISTS))
+    for number in sorted(lists, reverse=True):
+        target = pathlib.Path(scratch, f"list-{number}.gz")
+        try:
+            fetch_list(destination, lists[number], target)
+            entries = list(read_list(target))
+        except (Gone, EOFError, ValueError, KeyError, OSError):
+            continue
+        yield number, entries
 
 
 def next_number(destination, previous=0):

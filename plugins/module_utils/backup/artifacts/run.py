@@ -6,16 +6,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import pathlib
 import tempfile
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import copy as copying
-from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import garbage, listing, plan
-from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import is_md5, read_list, write_list
-from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Gone
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import listing, plan
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import is_md5, write_list
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.process import run as process
 
@@ -32,8 +30,8 @@ CHUNK = 1024 * 1024
 class Job:
     """What to do: ``source`` and ``destination`` are a Folder or a Store, ``partial`` is the set being written.
 
-    ``mode``: copy, or inventory, which lists the source and has no destination. ``timeout``: seconds for copying and
-    reading together. ``progress`` is called with (done, total, unit).
+    ``mode``: copy, or inventory, which lists the source; a destination is only told then, as where there should have
+    been copies. ``timeout``: seconds for copying and reading together. ``progress`` is called with (done, total, unit).
     """
 
     mode: str
@@ -95,12 +93,8 @@ def _counted(paths):
 
 def newest_list(destination, scratch):
     """The list of the last backup that ended in this destination, {path: Entry}; nothing where there was none."""
-    lists = listing.numbered(destination.names(listing.LISTS))
-    for number in sorted(lists, reverse=True):
-        target = pathlib.Path(scratch, f"list-{number}.gz")
-        with contextlib.suppress(Gone, EOFError, ValueError, KeyError, OSError):
-            garbage.fetch_list(destination, lists[number], target)
-            return {entry.path: entry for entry in read_list(target)}
+    for _number, entries in listing.read_lists(destination, scratch):
+        return {entry.path: entry for entry in entries}
     return {}
 
 
@@ -206,7 +200,7 @@ class Backup:
     def _write_list(self):
         file = self.scratch / "list.jsonl.gz"
         write_list(file, self.outcome.entries)
-        name = f"{listing.LISTS}/{self.outcome.number:06d}-{self.job.label}/{garbage.LIST}"
+        name = f"{listing.LISTS}/{self.outcome.number:06d}-{self.job.label}/{listing.LIST}"
         self.job.destination.write(name, [file.read_bytes()])
 
 
@@ -223,7 +217,7 @@ def check_apart(source, destination):
 
 def work(job):
     """Do the job: the summary for the manifest. The list of artifacts is in the set then. BackupError, or done."""
-    if job.destination:
+    if job.mode == COPY:
         check_apart(job.source, job.destination)
     with tempfile.TemporaryDirectory(prefix=".artifacts-", dir=job.partial) as scratch:
         outcome = Backup(job, scratch)() if job.mode == COPY else Outcome(listing.list_source(job.source))

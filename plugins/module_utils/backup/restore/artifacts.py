@@ -55,11 +55,12 @@ class Artifacts:
     """The artifacts of one set, the live store and the copies.
 
     ``live`` and ``copies`` are places as artifacts/folder.py and artifacts/store.py make them; ``copies`` may be None.
-    ``number`` is that of the backup among all that wrote to these copies. ``mover`` moves objects. With ``level``
-    V(hash), every live object is read, and not only listed.
+    ``number`` is that of the backup among all that wrote to these copies, None for one that only listed the artifacts:
+    copies of the same objects are its own, too. ``mover`` moves objects. With ``level`` V(hash), every live object is
+    read, and not only listed.
     """
 
-    def __init__(self, entries, number: int, label: str, live, copies, mover, level=SIZE, force=False):
+    def __init__(self, entries, number: int | None, label: str, live, copies, mover, level=SIZE, force=False):
         self.entries = list(entries)
         self.number = number
         self.label = label
@@ -87,7 +88,7 @@ class Artifacts:
         if self.copies is None or not wanted:
             self.groups, missing = {}, wanted
         else:
-            self.groups, missing = find.group(find.read(self.copies), wanted, self.number)
+            self.groups, missing = find.search(self.copies, wanted, self.number)
         restored = {entry.path for group in self.groups.values() for entry in group}
         self.in_the_way = [entry for entry in found.other if entry.path in restored]
         return sorted(entry.path for entry in missing if entry.path not in listed)

@@ -11,9 +11,10 @@ import functools
 import os
 import pathlib
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup import dump, manifest, names, postgres
+from ansible_collections.mlops.stack.plugins.module_utils.backup import copies, dump, manifest, names, postgres
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.extras import open_copies, open_place
+from ansible_collections.mlops.stack.plugins.module_utils.backup.folder import list_sets
 from ansible_collections.mlops.stack.plugins.module_utils.backup.progress import Progress
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import (
     failure,
@@ -24,7 +25,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import 
     target,
 )
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.job import Job
-from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.run import Restore
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.run import MissingArtifacts, Restore
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.tools import Files, Tools
 from ansible_collections.mlops.stack.plugins.module_utils.mlflow.uri import scrub
 
@@ -99,7 +100,11 @@ def _restore(job, check_mode, say, seams):
         stack.callback(progress.clear)
         artifacts_of = functools.partial(open_artifacts, job, data, work)
         tools = Tools(job, files, seams.find_tools, artifacts_of)
-        result = Restore(data, job.options, server, tools, progress, job.jobs)(check_mode)
+        try:
+            result = Restore(data, job.options, server, tools, progress, job.jobs)(check_mode)
+        except MissingArtifacts as error:
+            error.message += with_copies(data, store.sets() if store else list_sets(folder.parent))
+            raise
         result["warnings"] = unheld + result["warnings"]
         result["msg"] = sentence(result, check_mode)
         result["diff"] = diff(result)
@@ -127,6 +132,12 @@ def _remove(job, check_mode, seams):
         "diff": {"before": dict.fromkeys(gone, "scratch restore"), "after": {}},
         "warnings": [],
     }
+
+
+def with_copies(data: dict, there) -> str:
+    """What to restore instead of a set whose artifacts were only listed, as a sentence; nothing where there is none."""
+    newest = None if copies.copied(data) else copies.newest_of(there, copies.copied)
+    return f" This set only lists them; the newest one with copies of its own is {newest.label}." if newest else ""
 
 
 def sentence(result: dict, check_mode: bool) -> str:
@@ -174,7 +185,7 @@ def open_artifacts(job: Job, data: dict, work, files: Files):
 
     return Artifacts(
         read_list(path),
-        listed.get("number", 0),
+        manifest.copies_number(data),
         data["label"],
         open_place(job.live, job.timeout, "artifacts.live"),
         open_copies(job.copies, listed, job.source, job.timeout, "artifacts.copies"),

@@ -94,17 +94,19 @@ class Backups:
     def __call__(self, label, mode=run.COPY):
         partial = self.tmp_path / f"set-{label}"
         partial.mkdir()
-        destination = self.destination if mode == run.COPY else None
-        made = run.work(run.Job(mode, self.source, destination, partial, label, 60, runner=self.rclone))
+        made = run.work(run.Job(mode, self.source, self.destination, partial, label, 60, runner=self.rclone))
         self.numbers[label] = made["number"]
         assert os.listdir(partial) == ["artifacts.jsonl"]
         return made
+
+    def entries(self, label):
+        return list(read_list(self.tmp_path / f"set-{label}" / "artifacts.jsonl"))
 
     def held(self, label):
         """What the copies hold of a set: {path: bytes}."""
         copies = find.read(self.destination)
         found = {}
-        for entry in read_list(self.tmp_path / f"set-{label}" / "artifacts.jsonl"):
+        for entry in self.entries(label):
             folder = copies.locate(entry, self.numbers[label])
             found[entry.path] = b"".join(self.destination.below(folder).read(entry.name))
             assert hashlib.sha256(found[entry.path]).hexdigest() == entry.sha256
@@ -228,7 +230,9 @@ def test_an_inventory(source, tmp_path):
     (tmp_path / "source" / "link").symlink_to("a")
     backups = Backups(source, Folder(tmp_path / "copies"), tmp_path)
     made = backups("a", run.INVENTORY)
-    assert (made["mode"], made["objects"], made["bytes"], made["destination"]) == ("inventory", 1, 3, None)
+    assert (made["mode"], made["objects"], made["bytes"]) == ("inventory", 1, 3)
+    # Where copies should have been, though there are none.
+    assert made["destination"] == str(tmp_path / "copies")
     assert made["skipped"] == {"count": 1, "paths": ["link"]}
     assert not (tmp_path / "copies").exists()
 
@@ -375,10 +379,58 @@ def test_locate(entry, number, folder):
 
 def test_group():
     entries = [Entry("a", 1), Entry("b", 1), Entry("d", 1), Entry("c", 9)]
-    assert find.group(COPIES, entries, 1) == (
+    assert find.group(COPIES, [(entry, 1) for entry in entries]) == (
         {"replaced/000003-c": [entries[0], entries[3]], "current": [entries[1]]},
         [entries[2]],
     )
+
+
+# Sets that were only listed
+
+
+def listed_between(backups):
+    """The set b was only listed, between two others: a is as in both, b as in the first, c as in the second."""
+    write(backups.source, a=b"1", b=b"1", c=b"1", d=b"1", f=b"1")
+    backups("a")
+    write(backups.source, c=b"2", d=b"2", e=b"2")
+    backups.source.delete("f")
+    backups("b", run.INVENTORY)
+    # The same sizes: only what the lists say tells one content from another.
+    write(backups.source, b=b"3", d=b"3")
+    backups("c")
+
+
+def content(backups, label, number):
+    found, missing = find.search(backups.destination, backups.entries(label), number)
+    read = {
+        entry.path: b"".join(backups.destination.below(folder).read(entry.name))
+        for folder, entries in found.items()
+        for entry in entries
+    }
+    hashes = {entry.path: entry.sha256 for entries in found.values() for entry in entries}
+    assert hashes == {path: hashlib.sha256(body).hexdigest() for path, body in read.items()}
+    return read, [entry.path for entry in missing]
+
+
+def test_a_listed_set_finds_what_others_have_copied(backups):
+    listed_between(backups)
+    assert content(backups, "b", None) == ({"a": b"1", "b": b"1", "c": b"2", "e": b"2"}, ["d"])
+    assert content(backups, "c", backups.numbers["c"])[1] == []
+    assert find.search(backups.destination, [], None) == ({}, [])
+    # A list that cannot be read vouches for nothing.
+    backups.destination.write("lists/000009-x/artifacts.jsonl.gz", [b"no list"])
+    assert content(backups, "b", None)[1] == ["d"]
+
+
+def test_what_a_listed_set_needs_stays(backups):
+    listed_between(backups)
+    entries = backups.entries("b")
+    # The first set's list stays for what the second needs of it, and so does all that it names.
+    assert garbage.collect(backups.destination, {"b", "c"}, entries) == 0
+    assert content(backups, "b", None) == ({"a": b"1", "b": b"1", "c": b"2", "e": b"2"}, ["d"])
+    assert sorted(backups.destination.names("lists")) == ["000001-a", "000002-c"]
+    assert garbage.collect(backups.destination, {"c"}) > 0
+    assert content(backups, "b", None)[1] == ["b", "d"]
 
 
 # Garbage
@@ -387,6 +439,7 @@ def test_group():
 def test_outdated():
     lists = {1: "000001-one", 2: "000002-two", 3: "000003-two-b", 4: "000004-died"}
     assert garbage.outdated(lists, {"two", "two-b"}) == {1: "000001-one"}
+    assert garbage.outdated(lists, {"two"}, {1}) == {3: "000003-two-b"}
     assert garbage.outdated({}, {"two"}) == {}
 
 

@@ -33,8 +33,8 @@ class Case:
         self.make("new", NOON)
         self.write(dest / "artifacts")
 
-    def make(self, label, created, content=None, mode="copy", **more):
-        told = {"mode": mode, "number": 2, "destination": str(self.dest.parent / "told")}
+    def make(self, label, created, content=None, mode="copy", destination="told", **more):
+        told = {"mode": mode, "number": 2, "destination": destination and str(self.dest.parent / destination)}
         path = self.make_set(self.dest, label, created, artifacts=told, **more)
         entries = [
             Entry(name, len(text), sha256=hashlib.sha256(text.encode()).hexdigest())
@@ -94,11 +94,25 @@ def test_where_copies_are_looked_for(case, where):
 
 
 @pytest.mark.parametrize(
-    "more", [{"mode": "inventory"}, {"created": NOON - HOUR}, {"encrypted": True}, {"content": {}}]
+    "more", [{"mode": "inventory", "destination": None}, {"created": NOON - HOUR}, {"encrypted": True}, {"content": {}}]
 )
 def test_sets_of_which_nothing_is_said(case, more):
     case.make("other", **{"created": NOON + HOUR, "content": {"x": "x"}, **more})
     assert case.problems() == []
+
+
+def test_a_set_that_was_only_listed_needs_what_others_have_copied(case):
+    case.make("listed", NOON + HOUR, {"a": "1", "d": "333", "fresh": "x"}, mode="inventory")
+    copied = [
+        Entry(name, len(text), sha256=hashlib.sha256(text.encode()).hexdigest()) for name, text in CONTENT.items()
+    ]
+    write_list(case.dest.parent / "list.gz", copied)
+    (case.dest / "artifacts/lists/000002-new").mkdir(parents=True)
+    (case.dest.parent / "list.gz").rename(case.dest / "artifacts/lists/000002-new/artifacts.jsonl.gz")
+    assert "Of the 3 artifacts of the set listed, 1 have no whole copy in" in case.problems(deep=True)[0]
+    assert "(fresh)" in case.problems()[0]
+    (case.dest / "artifacts/current/a").write_text("2")
+    assert "(a, fresh)" in case.problems(deep=True)[0]
 
 
 def test_only_complete_sets_count(case):

@@ -10,10 +10,12 @@ import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup import extras, seal, settings
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import garbage, rclone
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import run as artifacts
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Entry, write_list
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import Login
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.folder import Found
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import call, rehearse
 
 S3 = settings.S3("b", "k", "s", endpoint_url="http://127.0.0.1:1")
@@ -26,12 +28,15 @@ def wanted(timeout=1, **given):
 @pytest.mark.parametrize(
     ("place", "mode", "dest", "told", "found"),
     [
-        (settings.Place("/given"), "inventory", "beside", "/told", None),
+        (settings.Place("/given"), "inventory", "beside", None, "/given"),
+        (settings.Place("/given"), "inventory", "beside", "/told", "/given"),
         (settings.Place("/given"), "copy", "beside", "/told", "/given"),
         (settings.Place(s3=S3), "copy", "beside", "/told", "{}/beside/artifacts"),
         (settings.Place(s3=S3), "copy", "other", "/told", "http://127.0.0.1:1 s3://b/"),
         (settings.Place(s3=S3), "copy", "beside", "https://s3 s3://b/", "http://127.0.0.1:1 s3://b/"),
-        (None, "inventory", "beside", "/told", None),
+        (None, "inventory", "beside", None, None),
+        (None, "inventory", "beside", "/told", "{}/beside/artifacts"),
+        (None, "inventory", "other", "/told", "/told"),
         (None, "copy", "beside", "/told", "{}/beside/artifacts"),
         (None, "copy", "other", "/told", "/told"),
         (None, "copy", None, "/told", "/told"),
@@ -90,11 +95,12 @@ def test_the_role_that_loads_is_tried_first(monkeypatch):
         extras.Extras().check(wanted(restore_login=Login("db", user="mlops_restore")))
 
 
-@pytest.mark.parametrize("destination", [None, settings.Place("/copies")])
-def test_artifacts_go_where_they_should(monkeypatch, destination):
+@pytest.mark.parametrize(
+    ("mode", "destination"), [("inventory", None), ("inventory", settings.Place("/c")), ("copy", settings.Place("/c"))]
+)
+def test_artifacts_go_where_they_should(monkeypatch, mode, destination):
     seen = []
     monkeypatch.setattr(artifacts, "work", lambda job: seen.append(job) or {"mode": job.mode})
-    mode = "copy" if destination else "inventory"
     given = wanted(artifacts=settings.Artifacts(mode, settings.Place(s3=S3), destination), timeout=7)
     assert extras.Extras().artifacts(given, "one", "/partial", print) == {"mode": mode}
     job = seen[0]
@@ -105,11 +111,32 @@ def test_artifacts_go_where_they_should(monkeypatch, destination):
 
 def test_only_copies_that_may_be_deleted_are(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(garbage, "collect", lambda place, labels: seen.append((place.where, labels)))
+    monkeypatch.setattr(garbage, "collect", lambda place, labels, listed: seen.append((place.where, labels, listed)))
     source = settings.Place("/artifacts")
     for destination in (None, settings.Place(s3=S3), settings.Place(str(tmp_path))):
-        extras.Extras().collect(wanted(artifacts=settings.Artifacts("copy", source, destination)), {"a"})
-    assert seen == [(str(tmp_path), {"a"})]
+        extras.Extras().collect(wanted(artifacts=settings.Artifacts("copy", source, destination)), [found_set("a")])
+    assert seen == [(str(tmp_path), {"a"}, [])]
+
+
+def found_set(label, path="/none", **told):
+    return Found(label, path, {"artifacts": told or None}, [], 0)
+
+
+def test_the_entries_of_sets_that_were_only_listed(tmp_path):
+    told = {"mode": "inventory", "destination": "/copies"}
+    write_list(tmp_path / "artifacts.jsonl", [Entry("a", 1)])
+    copied = found_set("copied", mode="copy", destination="/copies")
+    meant = found_set("meant", mode="inventory", destination=None)
+    here, there = found_set("listed", tmp_path, **told), found_set("listed", "http://s3 s3://b/listed", **told)
+    damaged = Found("damaged", "/none", None, ["it has no manifest"], 0)
+    assert extras.listed_entries([copied, meant, damaged]) == []
+    for sets in ([here, there], [there, here]):
+        assert extras.listed_entries([copied, *sets]) == [Entry("a", 1)]
+    with pytest.raises(BackupError, match="set listed could only be listed, and their list cannot be read here"):
+        extras.listed_entries([there])
+    (tmp_path / "artifacts.jsonl").write_text("no list")
+    with pytest.raises(BackupError, match="cannot be read here"):
+        extras.listed_entries([here])
 
 
 def test_encryption_and_the_rehearsal_are_handed_on(monkeypatch):

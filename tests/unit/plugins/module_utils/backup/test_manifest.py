@@ -119,3 +119,19 @@ def test_problems_name_the_file(tmp_path, make_set):
     assert manifest.problems(path, data) == ["databases/mlflow/toc.dat has 6 bytes instead of 4"]
     (path / "databases/mlflow/toc.dat").unlink()
     assert manifest.problems(path, data) == ["databases/mlflow/toc.dat is missing"]
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "number", "lacks"),
+    [
+        (None, None, False),
+        ({"mode": "copy", "number": 7, "destination": "/copies"}, 7, False),
+        ({"mode": "copy"}, 0, False),
+        ({"mode": "inventory", "number": 0, "destination": None}, None, False),
+        ({"mode": "inventory", "number": 0, "destination": "/copies"}, None, True),
+    ],
+)
+def test_copies_of_artifacts(artifacts, number, lacks):
+    assert manifest.copies_number({"artifacts": artifacts}) == number
+    assert manifest.lacks_copies({"artifacts": artifacts}) is lacks
+    assert manifest.copies_number({}) is None

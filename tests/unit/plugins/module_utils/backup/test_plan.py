@@ -182,6 +182,14 @@ def test_sets_of_other_databases_neither_expire_nor_count(one, noon, databases, 
     assert retention.expired(planned) == expired
 
 
+def test_a_set_without_copies_of_artifacts_pushes_none_out(one, noon):
+    listed = {"artifacts": {"mode": "inventory", "destination": "/copies"}}
+    meant = {"artifacts": {"mode": "inventory", "destination": None}}
+    for artifacts, expired in ((listed, ["a"]), (meant, ["a", "b"])):
+        found = [one("a", HOUR * 3), one("b", HOUR * 2), one("c", HOUR, **artifacts)]
+        assert retention.expired(plan.expiry(found, LAST, noon)) == expired
+
+
 def test_a_server_on_new_machines_goes_on_with_the_sets_of_the_old_one(one, noon):
     sets = dataclasses.replace(LAST, policy=Policy(keep_last=2), databases=("mlflow",))
     old = [one(label, HOUR * age, postgres={"system_identifier": "old"}) for label, age in (("a", 4), ("b", 3))]

@@ -53,6 +53,24 @@ def test_rules(policy, days, left):
     assert kept(days, policy) == days[left]
 
 
+@pytest.mark.parametrize(
+    ("policy", "redundancy", "left"),
+    [
+        # 17 to 20 November; those of the 18th and the 20th lack something.
+        (Policy(), 1, "17 18 19 20"),
+        (Policy(keep_last=1), 1, "19 20"),
+        (Policy(keep_last=2), 1, "17 19 20"),
+        (Policy(keep_last=1), 2, "17 19 20"),
+        (Policy(daily=1), 1, "19 20"),
+        (Policy(monthly=1), 1, "19 20"),
+    ],
+)
+def test_a_set_that_lacks_something_takes_no_other_ones_place(policy, redundancy, left):
+    sets = [(str(day), at(f"2026-11-{day} 00:00")) for day in range(17, 21)]
+    planned = retention.plan(sets, policy, at("2026-11-21 00:00"), redundancy, {"18", "20"})
+    assert [label for label, (verdict, _why) in sorted(planned.items()) if verdict == "keep"] == left.split()
+
+
 def test_the_last_sets_stay_whatever_the_rules_say():
     days = ["2026-11-18 00:00", "2026-11-19 00:00", "2026-11-20 00:00"]
     assert kept(days, Policy(keep_last=1), redundancy=2) == days[1:]
@@ -133,9 +151,12 @@ def test_no_set_that_should_stay_is_ever_chosen():
     lost = 0
     expired = 0
     for seed in range(HISTORIES):
-        sets, policy, now, redundancy = history(random.Random(seed))
-        chosen = set(retention.expired(retention.plan(sets, policy, now, redundancy)))
+        chance = random.Random(seed)
+        sets, policy, now, redundancy = history(chance)
+        lesser = {label for label, _created in sets if chance.random() < 0.2}
+        chosen = set(retention.expired(retention.plan(sets, policy, now, redundancy, lesser)))
         stay = must_stay(sets, policy, now, redundancy)
+        stay |= must_stay([one for one in sets if one[0] not in lesser], policy, now, redundancy)
         lost += len(chosen & stay)
         expired += len(chosen)
         # And what no rule keeps does go.

@@ -88,8 +88,8 @@ class Extras:
         self.collected = []
         self.error = None
 
-    def collect(self, _settings, labels):
-        self.collected.append(sorted(labels))
+    def collect(self, _settings, sets):
+        self.collected.append(sorted({one.label for one in sets}))
         if self.error:
             throw(self.error)
 

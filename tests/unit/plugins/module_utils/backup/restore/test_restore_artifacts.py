@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Entry
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Entry, write_list
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import artifacts
@@ -77,8 +77,8 @@ def fixture_places(tmp_path):
     return make
 
 
-def make(entries, live, copies, mover=None, **options):
-    return Artifacts(entries, 2, "L", live, copies, mover or Mover(), **options)
+def make(entries, live, copies, mover=None, number=2, **options):
+    return Artifacts(entries, number, "L", live, copies, mover or Mover(), **options)
 
 
 def test_all_is_there(places):
@@ -166,6 +166,22 @@ def forced(places, mover):
 
 def contents(place):
     return {path.name: path.read_text() for path in place.root.iterdir() if path.is_file()}
+
+
+def test_a_set_that_was_only_listed_gets_the_copies_of_others(places, tmp_path):
+    live, copies = places({"a": "1"}, {"current/b": "new", "replaced/4-x/b": "was", "current/c": "???"})
+    (copies.root / "lists/3-before").mkdir(parents=True)
+    write_list(copies.root / "lists/3-before/artifacts.jsonl.gz", [entry("a", "1"), entry("b", "was")])
+    listed = [entry(name, text, sha256=False) for name, text in (("a", "1"), ("b", "was"), ("c", "set"))]
+    one = make(listed, live, copies, number=None)
+    assert one.check() == ["c"]
+    assert one.restore() == ["b"]
+    assert contents(live) == {"a": "1", "b": "was"}
+    (live.root / "b").unlink()
+    (copies.root / "replaced/4-x/b").write_text("???")
+    assert one.check() == ["c"]
+    with pytest.raises(BackupError, match="1 restored artifacts were not what the set names"):
+        one.restore()
 
 
 @pytest.mark.parametrize("damaged", ["current/a", "replaced/3-x/b"])

@@ -25,6 +25,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import 
     target,
 )
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.job import Job
+from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.run import MissingArtifacts
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.tools import Files
 from ansible_collections.mlops.stack.plugins.module_utils.backup.settings import S3, Place
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
@@ -438,7 +439,8 @@ def test_artifacts_are_opened(sets, restored, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "mode, told, found", [("copy", True, True), ("copy", False, False), ("inventory", True, False)]
+    "mode, told, found",
+    [("copy", True, True), ("copy", False, False), ("inventory", True, True), ("inventory", False, False)],
 )
 def test_copies_are_where_the_manifest_says(sets, tmp_path, mode, told, found):
     data = manifest.read(sets / "L")
@@ -448,6 +450,30 @@ def test_copies_are_where_the_manifest_says(sets, tmp_path, mode, told, found):
     one = job(wanted=str(sets / "L"), live=Place(path="/live"))
     opened = call.open_artifacts(one, data, tmp_path, files)
     assert (opened.copies is not None and opened.copies.root == tmp_path / "told") is found
+    assert opened.number == (1 if mode == "copy" else None)
+
+
+def add(sets, label, created, mode):
+    data = manifest.read(sets / "L")
+    data.update(label=label, created=created, files=[], artifacts={**data["artifacts"], "mode": mode})
+    (sets / label).mkdir()
+    manifest.write(sets / label, data)
+
+
+def test_a_set_with_copies_is_the_remedy_for_one_without(sets, restored):
+    add(sets, "old", "2026-11-20T12:00:00Z", "copy")
+    add(sets, "listed", "2026-11-22T12:00:00Z", "inventory")
+    restored.answer = MissingArtifacts("listed", ["a"])
+    for wanted in ("listed", str(sets / "listed")):
+        with pytest.raises(MissingArtifacts, match=r"only lists them; the newest one with copies of its own is L\.$"):
+            restore(job(sets, wanted=wanted))
+
+
+def test_a_set_that_lacks_copies_of_its_own_is_told_no_other(sets, restored):
+    restored.answer = MissingArtifacts("L", ["a"])
+    with pytest.raises(MissingArtifacts, match=r"restore without them\.$"):
+        restore(job(sets, wanted="L"))
+    assert call.with_copies({"artifacts": {"mode": "inventory"}}, []) == ""
 
 
 def test_artifacts_of_a_set_that_names_none(sets):
