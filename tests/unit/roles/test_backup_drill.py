@@ -70,7 +70,7 @@ CASES = {
     ),
     "a bucket's prefix": (
         "__backup_drill_artifacts.live",
-        {"backup_drill_s3": {**BUCKET, "prefix": "a/b"}},
+        {"backup_drill_s3": {**BUCKET, "prefix": "/a/b/"}},
         {**BUCKET, "prefix": "a/b/.mlops-stack-drill"},
     ),
     "runs": ("__backup_drill_request.runs", {}, 7),
