@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Before the package postgresql-$1 makes its cluster: write down in $2 that there is none yet. Where that was written down
 # and the package was then cut off, remove what it had made, which nobody can have used, and say what it was.
 version=$1
