@@ -217,7 +217,8 @@ options:
     description:
       - File to which the set's file of secrets is written, readable by its owner only, where it is not there yet or is
         another. Its folder must be there, which is looked at before anything is restored.
-      - It is written also when the set is there already, which takes O(identity_file) where the set is encrypted.
+      - It is written also when the set is there already, which takes O(identity_file) where the set is encrypted and
+        the file is not what it is to be.
     type: path
   secret_files:
     description:

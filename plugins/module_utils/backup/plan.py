@@ -67,7 +67,7 @@ def _decide_label(wanted, here, there):
     lacking = lacks(wanted, one.manifest)
     if lacking:
         raise refuse(f"The set {one.label} is there and {lacking}: choose another label.")
-    if other and not other.unfinished and other.manifest != one.manifest:
+    if other and other.manifest and other.manifest != one.manifest:
         raise refuse(f"The set {one.label} is there and the store has another of that label: choose another label.")
     return _there(one, there, "is there")
 
@@ -76,6 +76,12 @@ def _decide_by_store(wanted, other):
     """The decision where the folder has no set of the label; ``other`` is the store's, None where it has none."""
     if other is None or other.unfinished:
         return Decision(BACKUP, wanted.label, f"there is no set {wanted.label}")
+    if other.manifest is None:
+        raise BackupError(
+            f"What the set {wanted.label} in the store is cannot be read ({other.problems[0]}): repeat, or choose "
+            "another label.",
+            "plan",
+        )
     lacking = lacks(wanted, other.manifest) if other.complete else f"is damaged ({other.problems[0]})"
     if lacking:
         raise refuse(f"The set {wanted.label} is in the store and {lacking}: choose another label.")

@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -62,8 +63,11 @@ class Bucket:
             AWS_DEFAULT_REGION=place.get("region") or "us-east-1",
             AWS_EC2_METADATA_DISABLED="true",
         )
-        if place.get("ca_bundle"):
-            os.environ["AWS_CA_BUNDLE"] = place["ca_bundle"]
+        # Without one of its own the machine's authorities are trusted, as by the backup itself, and not boto3's.
+        system = ssl.get_default_verify_paths().cafile
+        trusted = place.get("ca_bundle") or (system if system and pathlib.Path(system).exists() else None)
+        if trusted:
+            os.environ["AWS_CA_BUNDLE"] = trusted
         if place.get("endpoint_url"):
             os.environ.update(MLFLOW_S3_ENDPOINT_URL=place["endpoint_url"], MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE="path")
         self.client = boto3.client("s3", endpoint_url=place.get("endpoint_url"))

@@ -83,5 +83,7 @@ def test_restarts_in_the_midst_of_a_deployment(restarted, request):
     restart_during(restarted, lambda _machine: time.sleep(moment))
     converging = restarted.run(GROUPS)
     assert converging.status == 0, f"after a restart at {moment} s:\n{converging.output}"
+    # What was half made is out of the way, and is not deleted.
+    assert len(restarted.machines["late"].shell("ls -d /var/lib/postgresql/17/main.cut-off-*").split()) >= 2
     again = restarted.run(GROUPS)
     assert (again.status, again.changed) == (0, {"localhost": 0, "late": 0}), again.output

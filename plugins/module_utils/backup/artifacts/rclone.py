@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 import ssl
 import threading
 
@@ -16,7 +15,6 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import B
 from ansible_collections.mlops.stack.plugins.module_utils.process import run as process
 
 PROGRAM = "rclone"
-MISSING = "needs the program rclone, which is not on this host: install the Debian package rclone."
 TRANSFERS = 8
 TAIL = 20
 POLL_SECONDS = 2.0
@@ -113,12 +111,6 @@ def read_log(text):
     return errors, stats
 
 
-def check():
-    """Fail before a long dump, not after it, where rclone is missing."""
-    if shutil.which(PROGRAM) is None:
-        raise BackupError(f"Copying artifacts {MISSING}", "options", safe_to_retry=False)
-
-
 def scrub(text, secrets):
     """The text without the secrets."""
     for secret in secrets:
@@ -132,7 +124,7 @@ def failure(result, errors, doing, secrets):
     said = [": ".join(word for word in error if word) for error in errors] or lines(result.err.strip())
     tail = scrub("\n".join(said[-TAIL:]), secrets)
     if result.rc == 127:
-        message = f"{doing} {MISSING}"
+        message = f"{doing} needs the program rclone, which is not on this host: install the Debian package rclone."
     elif result.timed_out:
         message = f"{doing} did not end in time; set a longer timeout, or see whether the store answers."
     else:

@@ -123,13 +123,21 @@ def test_an_upload_that_did_not_end_is_no_set(one, noon):
         ({"verified": {"level": "none"}}, "was not verified by verify=read"),
         ({"encrypted": True}, "is encrypted"),
         ({"problems": ["x is missing"]}, r"is damaged \(x is missing\)"),
-        ({"problems": ["it is not JSON"], "manifest": False}, r"is damaged \(it is not JSON\)"),
     ],
 )
 def test_a_label_that_something_else_has_in_the_store_is_refused(one, noon, changes, says):
     wanted = dataclasses.replace(WANTED, label="one")
     with pytest.raises(BackupError, match=f"The set one is in the store and {says}: choose another label"):
         plan.decide(wanted, [], [one(**changes)], noon)
+
+
+def test_a_manifest_that_the_store_does_not_give_may_be_that_of_the_same_set(one, noon):
+    wanted = dataclasses.replace(WANTED, label="one")
+    unread = one(manifest=False, problems=["no answer"])
+    assert plan.decide(wanted, [one()], [unread], noon).action == plan.UPLOAD
+    with pytest.raises(BackupError, match=r"in the store is cannot be read \(no answer\): repeat, or") as caught:
+        plan.decide(wanted, [], [unread], noon)
+    assert caught.value.safe_to_retry is True
 
 
 def test_a_label_that_is_taken_by_something_else_is_refused(one, noon):

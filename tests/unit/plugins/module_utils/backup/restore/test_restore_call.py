@@ -349,6 +349,14 @@ def test_secrets_of_a_set_that_has_none_need_no_place(sets):
     assert secrets_file.told(one, Files(data, sets / "L")) == {"present": False, "path": None}
 
 
+def test_secrets_that_are_there_need_no_key(sets, restored, tmp_path, monkeypatch):
+    one = job(sets, secrets_dest=str(tmp_path / "secret"))
+    restore(one)
+    files = Files(manifest.read(sets / "L"), sets / "L")
+    monkeypatch.setattr(files, "fetch", lambda _name: pytest.fail("they were fetched again"))
+    assert secrets_file.keep(one, files) is False
+
+
 def test_secrets_that_are_damaged_are_written_nowhere(sets, restored, tmp_path):
     wanted = tmp_path / "secret"
     (sets / "L/secrets.json").write_text('{"passphrase": "Canary"}')
