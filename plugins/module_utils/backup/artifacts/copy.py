@@ -33,15 +33,20 @@ def look(place, names):
 class Mover:
     """Moves objects between places; ``scratch`` is a private folder for its lists and logs.
 
-    ``timeout``: seconds for all that one Mover does.
+    ``timeout``: seconds for all that one Mover does, from now on or from anew() on.
     """
 
     def __init__(self, scratch, timeout, progress=None, runner=process.run, clock=time.monotonic):
         self.scratch = pathlib.Path(scratch)
+        self.timeout = timeout
         self.deadline = clock() + timeout
         self.progress = progress
         self.runner = runner
         self.clock = clock
+
+    def anew(self):
+        """The same, whose time begins now."""
+        return Mover(self.scratch, self.timeout, self.progress, self.runner, self.clock)
 
     def _rclone(self, argv_of, places, names, progress):
         """Run rclone for the names: (its Result, its errors). ``argv_of`` gets the remotes, the list and the log."""

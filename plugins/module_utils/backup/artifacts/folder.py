@@ -50,6 +50,14 @@ class Folder:
         """A folder in it."""
         return Folder(self.root / name, self.option)
 
+    def anew(self):
+        """The same place: a folder has no time limit."""
+        return self
+
+    def unlimited(self):
+        """The same place: a folder has no time limit."""
+        return self
+
     def holds(self, other):
         """Whether another place is this one or lies in it."""
         return other.is_folder and self.root.resolve() in (other.root.resolve(), *other.root.resolve().parents)

@@ -40,6 +40,14 @@ class Store:
         """A folder in it."""
         return Store(self.s3, self.objects.below(name))
 
+    def anew(self):
+        """The same place, whose time limit begins now."""
+        return Store(self.s3, self.objects.anew())
+
+    def unlimited(self):
+        """The same place without a time limit."""
+        return Store(self.s3, self.objects.unlimited())
+
     def holds(self, other):
         """Whether another place is this one or lies in it."""
         if other.is_folder:

@@ -107,6 +107,10 @@ class Artifacts:
 
         Whatever goes wrong, now or until nothing can go wrong any more, what was ``aside`` by then is for put_back().
         """
+        if not self.groups:
+            return []
+        # What was done before, such as loading the databases, takes nothing off the time for moving.
+        self.live, self.copies, self.mover = self.live.anew(), self.copies.anew(), self.mover.anew()
         if not self.in_the_way:
             return self._bring_back()
         self._prove()
@@ -164,10 +168,12 @@ class Artifacts:
 
     def put_back(self) -> str:
         """Give the live store what was put aside, one by one: how that went, as a sentence."""
+        # It may be the end of the time for moving that makes this necessary.
+        live, aside = self.live.unlimited(), self.aside.unlimited()
         try:
             for entry in self.in_the_way:
-                self.live.write(entry.path, self.aside.read(entry.path))
-            self.live.settle()
+                live.write(entry.path, aside.read(entry.path))
+            live.settle()
         except (BackupError, OSError, Gone) as error:
             return (
                 f" The live artifacts that the set's had replaced lie at {self.aside.where} and could not all be put"
@@ -175,5 +181,5 @@ class Artifacts:
             )
         for entry in self.in_the_way:
             with contextlib.suppress(BackupError, OSError):
-                self.aside.delete(entry.path)
+                aside.delete(entry.path)
         return " The live artifacts that the set's had replaced were put back."

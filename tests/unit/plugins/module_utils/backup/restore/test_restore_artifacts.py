@@ -5,14 +5,19 @@
 from __future__ import annotations
 
 import hashlib
+import types
 
 import pytest
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.copy import Mover as RealMover
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Entry, write_list
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
+from ansible_collections.mlops.stack.plugins.module_utils.backup.objects import Objects
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import artifacts
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.artifacts import Artifacts
 from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted
+from memory_s3 import MemoryS3, failure
 
 PUT_BACK = " The live artifacts that the set's had replaced were put back."
 MD5, OTHER = "a" * 32, "b" * 32
@@ -45,6 +50,9 @@ class Mover:
         self.spoil = spoil
         self.gone = gone
         self.error = error
+
+    def anew(self):
+        return self
 
     def transfer(self, source, target, pairs):
         for name, new in pairs:
@@ -226,6 +234,41 @@ def test_what_was_restored_can_be_put_back(places):
     assert one.put_back() == PUT_BACK
     # What was missing in the live store is in nobody's way.
     assert contents(live) == {"a": "live", "b": "here", "c": "new"}
+
+
+@pytest.fixture(name="stores")
+def fixture_stores(tmp_path):
+    """A restore of one object between two stores, with 10 seconds for moving: (what restores it, the bucket)."""
+    s3 = MemoryS3()
+    options = types.SimpleNamespace(ca_bundle=None)
+
+    def place(prefix):
+        return Store(options, Objects(s3, "b", prefix, timeout=10, clock=s3.clock, sleep=s3.clock.sleep))
+
+    # A name that is moved without rclone.
+    odd = entry("a\n", "set")
+    live, copies = place("live"), place("copies")
+    live.write(odd.path, [b"live"])
+    copies.write(f"current/{odd.name}", [b"set"])
+    one = make([odd], live, copies, RealMover(tmp_path, 10, clock=s3.clock), force=True)
+    assert (one.check(), one.other) == ([], ["a\n"])
+    return one, s3
+
+
+def test_the_time_for_moving_begins_with_moving(stores):
+    one, s3 = stores
+    s3.clock.now += 100
+    assert one.restore() == ["a\n"]
+    assert (s3.objects["live/a\n"].body, s3.objects["copies/kept/L/a\n"].body) == (b"set", b"live")
+
+
+def test_live_artifacts_are_put_back_after_the_time_for_moving(stores):
+    one, s3 = stores
+    # The one that puts the live object aside is answered, the next one after more than 10 seconds.
+    s3.errors["put_object"] = [None, *[failure("SlowDown", 503)] * 10]
+    assert undone(one, BackupError, "did not end within 10 seconds")[1] == PUT_BACK
+    assert s3.objects["live/a\n"].body == b"live"
+    assert "copies/kept/L/a\n" not in s3.objects
 
 
 def test_what_cannot_be_put_back_is_told(places):
