@@ -190,6 +190,9 @@ options:
             With O(force) it is put aside, into C(kept/SET) beside the copies, or C(kept/SET_2) where that is there,
             and the set's takes its place, once its copy was read and is whole. Whatever fails after that and before the
             databases have their names, what was put aside is put back, and the error says so.
+          - Where PostgreSQL goes away during the swap and cannot be asked whether the databases have their names, it
+            stays in C(kept/SET), and the error says so. Run the restore again once the server answers; where the
+            databases are the set's already, nothing is left to do.
           - Nobody puts it back where this process is killed in between, or its machine dies. The next restore of the
             set with O(force) goes on from there; to stay with what is live instead, copy what lies in C(kept/SET) back
             to O(artifacts.live).

@@ -78,6 +78,8 @@ class Restore:
         self.swept: list[str] = []
         self.not_reapplied: list[str] = []
         self.warnings: list[str] = []
+        # Whether the databases may have their names by now.
+        self.renaming = False
         self.changed = False
 
     def __call__(self, check_mode: bool = False) -> dict:
@@ -196,6 +198,7 @@ class Restore:
             if self.artifacts and self.options.restore_artifacts:
                 self.restore_artifacts([old for old, _new in renames])
             with self.phase("swap"), self.tools.units(self.warnings.append):
+                self.renaming = True
                 swap.rename(self.server, renames, comments)
         self.changed = True
         if swapping and self.artifacts:
@@ -215,7 +218,7 @@ class Restore:
 
     @contextlib.contextmanager
     def all_or_nothing(self, todo: list[Step]):
-        """Where the databases do not get their names, whatever the reason, live artifacts are as they were."""
+        """Where the databases surely do not get their names, whatever the reason, live artifacts are as they were."""
         try:
             yield
         except BackupError as error:
@@ -230,17 +233,30 @@ class Restore:
             raise
 
     def put_back(self, todo: list[Step]) -> str:
-        """Give the live store what was put aside, unless the databases have their names: a sentence about it."""
-        if not self.artifacts or not self.artifacts.aside or self.swapped(todo):
-            return ""
-        return self.artifacts.put_back()
+        """Give the live store what was put aside, unless the databases have their names or may have them.
 
-    def swapped(self, todo: list[Step]) -> bool:
-        """Whether the databases have their names; as long as the server cannot be asked, they have not."""
+        Gives a sentence about it, which is empty where there is nothing to tell.
+        """
+        if not self.artifacts or not self.artifacts.aside:
+            return ""
+        swapped = self.swapped(todo)
+        if swapped is None:
+            return (
+                " The server could not be asked whether the databases have their new names, so the set's artifacts"
+                f" stay, and the live ones that they had replaced lie at {self.artifacts.aside.where}: run this restore"
+                " again once the server answers; where the databases are the set's already, nothing is left to do."
+            )
+        return "" if swapped else self.artifacts.put_back()
+
+    def swapped(self, todo: list[Step]) -> bool | None:
+        """Whether the databases have their names; None where they may have them and the server cannot be asked."""
+        if not self.renaming:
+            return False
         for come_back in (lambda: True, lambda: self.server.wait_until_back(COMES_BACK)):
             with contextlib.suppress(BackupError):
-                return come_back() and todo[0].target.new not in self.server.databases()
-        return False
+                if come_back():
+                    return todo[0].target.new not in self.server.databases()
+        return None
 
     def warn_of_others(self) -> None:
         """The databases refer to objects that the live store has as something else: that must not go unseen."""

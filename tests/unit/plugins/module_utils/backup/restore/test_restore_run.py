@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import types
 
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
@@ -162,11 +163,11 @@ class Artifacts:
 
     other = ["different"]
 
-    def __init__(self, server, missing=(), aside="kept", fail=None):
+    def __init__(self, server, missing=(), aside="copies/kept/L", fail=None):
         self.server = server
         self.missing = list(missing)
         self.aside = None
-        self.put_aside = aside
+        self.put_aside = aside and types.SimpleNamespace(where=aside)
         self.fail = fail
 
     def check(self):
@@ -458,6 +459,11 @@ def test_artifacts_come_before_the_databases(work):
 
 
 FORCED = Options(mode="swap", restore_artifacts=True, force=True)
+NOT_KNOWN = (
+    " The server could not be asked whether the databases have their new names, so the set's artifacts stay, and the"
+    " live ones that they had replaced lie at copies/kept/L: run this restore again once the server answers; where the"
+    " databases are the set's already, nothing is left to do."
+)
 
 
 def test_sessions_that_stay_are_told_before_artifacts_are_touched(work):
@@ -534,11 +540,13 @@ def test_a_swap_that_breaks_off_at_its_end_is_asked_for(work, monkeypatch, swapp
     server.databases, server.wait_until_back = databases, wait_until_back
     with pytest.raises(BackupError, match="interrupted by SIGTERM") as caught:
         work(server, FORCED, Tools(server, Artifacts(server)))
-    put_back = not swapped or answer == "never"
+    put_back, unknown = not swapped and answer != "never", answer == "never"
     assert ("put back" in server.log, "They were put back" in caught.value.message) == (put_back, put_back)
+    assert (NOT_KNOWN in caught.value.message) == unknown
 
 
-def test_a_server_that_comes_and_goes_has_not_swapped(work):
+def leaving():
+    """A server that tells its databases once and then no more."""
     server = Server(mlflow=None, auth=None)
     answers = iter([dict(server.found)])
 
@@ -549,9 +557,25 @@ def test_a_server_that_comes_and_goes_has_not_swapped(work):
         return found
 
     server.databases = databases
+    return server
+
+
+def test_a_server_that_comes_and_goes_has_perhaps_swapped(work):
+    server = leaving()
     server.fail["rename"] = BackupError("It went away.", "swap")
-    with pytest.raises(BackupError, match="^It went away. They were put back.$"):
+    with pytest.raises(BackupError) as caught:
         work(server, FORCED, Tools(server, Artifacts(server)))
+    assert caught.value.message == f"It went away.{NOT_KNOWN}"
+    assert "put back" not in server.log
+
+
+def test_a_server_that_goes_away_before_the_swap_has_not_swapped(work):
+    server = leaving()
+    artifacts = Artifacts(server, fail=BackupError("The store is away.", "artifacts"))
+    with pytest.raises(BackupError, match="^The store is away. They were put back.$"):
+        work(server, FORCED, Tools(server, artifacts))
+    # Nor did it have to be waited for.
+    assert "wait" not in server.log
 
 
 def test_artifacts_are_left_alone_where_that_is_said(work):
