@@ -117,10 +117,10 @@ class SetStore:
     def sets(self):
         """All sets, complete or not, by label."""
         labels = sorted(self.labels())
-        sizes = dict(zip(labels, side_by_side(self._sizes, labels, LOOKS)))
+        sizes = dict(zip(labels, side_by_side(self._sizes, labels, LOOKS, only_reads=True)))
         # SeaweedFS goes on listing the folder of a set that was removed.
         there = [label for label in labels if sizes[label]]
-        return side_by_side(lambda label: self._judged(label, sizes[label]), there, LOOKS)
+        return side_by_side(lambda label: self._judged(label, sizes[label]), there, LOOKS, only_reads=True)
 
     # Into the store
 

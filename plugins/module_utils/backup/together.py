@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import contextlib
 import os
@@ -18,14 +19,36 @@ TICK = 0.5
 THREADS = 8
 
 
-def side_by_side(work, items, threads=THREADS):
-    """[work(item) for each], so many at once; after an error nothing new is begun."""
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        try:
-            return list(pool.map(work, items))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def side_by_side(work, items, threads=THREADS, only_reads=False):
+    """[work(item) for each], so many at once; after an error, or when we are asked to end, nothing new is begun.
+
+    What runs by then is waited for, but for work that ``only_reads``: that may wait for its store until we are killed,
+    and does no harm if it goes on. Daemons do it, for Python would wait for the threads of a pool when it ends.
+    """
+    items = list(items)
+    futures = [concurrent.futures.Future() for _item in items]
+    waiting = collections.deque(zip(futures, items))
+
+    def run():
+        with contextlib.suppress(IndexError):
+            while True:
+                future, item = waiting.popleft()
+                try:
+                    future.set_result(work(item))
+                except BaseException as error:
+                    waiting.clear()
+                    future.set_exception(error)
+
+    workers = [threading.Thread(target=run, daemon=True) for _number in range(min(threads, len(items)))]
+    try:
+        for worker in workers:
+            worker.start()
+        return [future.result() for future in futures]
+    finally:
+        waiting.clear()
+        # A signal may come before all of them are started.
+        for worker in [] if only_reads else [one for one in workers if one.is_alive()]:
+            worker.join()
 
 
 class Together:

@@ -26,7 +26,7 @@ def look(place, names):
     if len(names) > MANY:
         wanted = set(names)
         return {name: copy for name, copy in list_copies(place).items() if name in wanted}
-    found = zip(names, side_by_side(place.find, names))
+    found = zip(names, side_by_side(place.find, names, only_reads=True))
     return {name: facts for name, facts in found if facts is not None}
 
 
@@ -118,7 +118,7 @@ class Mover:
                 sha256, name = line[:64], line[66:]
                 if name in there:
                     found[name] = (there[name][0], sha256, there[name][1])
-        digests = zip(single, side_by_side(place.digests, single))
+        digests = zip(single, side_by_side(place.digests, single, only_reads=True))
         found.update((name, facts) for name, facts in digests if facts is not None)
         return found
 

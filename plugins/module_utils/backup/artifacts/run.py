@@ -124,6 +124,7 @@ class Backup:
                 lambda: listing.list_copies(self.current),
                 lambda: newest_list(job.destination, self.scratch),
             ),
+            only_reads=True,
         )
         planned = plan.plan(entries, previous, self.copies)
         verified, differing = self._check(planned.check)

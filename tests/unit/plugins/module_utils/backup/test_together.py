@@ -3,13 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from ansible_collections.mlops.stack.plugins.module_utils.backup import together
-from ansible_collections.mlops.stack.plugins.module_utils.backup.together import Together
+from ansible_collections.mlops.stack.plugins.module_utils.backup import bucket, together
+from ansible_collections.mlops.stack.plugins.module_utils.backup.together import Together, side_by_side
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -72,3 +75,95 @@ def test_the_workers_of_a_killed_command_are_ended(monkeypatch):
         result = work.wait([work.submit(work.call, [sys.executable, "-c", text], 60)])[0]
     assert result.rc == -9
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("only_reads", [False, True])
+def test_side_by_side(only_reads):
+    assert side_by_side(lambda item: time.sleep(0.05 / item) or item, range(1, 9), 3, only_reads) == list(range(1, 9))
+    assert side_by_side(None, [], only_reads=only_reads) == []
+
+
+@pytest.mark.parametrize("only_reads", [False, True])
+def test_after_an_error_nothing_new_is_begun(only_reads):
+    both_run, ended, begun = threading.Event(), [], []
+
+    def work(item):
+        begun.append(item)
+        if item == 0:
+            both_run.wait(20)
+            raise ValueError("first")
+        both_run.set()
+        time.sleep(0.5)
+        ended.append(item)
+
+    with pytest.raises(ValueError, match="first"):
+        side_by_side(work, range(100), 2, only_reads)
+    assert (begun, ended) == ([0, 1], [] if only_reads else [1])
+
+
+TOLD_TO_END = """
+import sys, time
+from ansible_collections.mlops.stack.plugins.module_utils.backup.together import side_by_side
+from ansible_collections.mlops.stack.plugins.module_utils.process.run import Interrupted, end_cleanly_on_signals
+end_cleanly_on_signals()
+begun = []
+def work(item):
+    begun.append(item)
+    if len(begun) == 2:
+        print("begun", flush=True)
+    time.sleep(float(sys.argv[1]))
+    print("ended", flush=True)
+try:
+    side_by_side(work, range(9), 2, sys.argv[2] == "reads")
+except Interrupted as error:
+    print(error, len(begun), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "what", "said"),
+    [("60", "reads", "interrupted by SIGTERM 2\n"), ("1", "writes", "ended\nended\ninterrupted by SIGTERM 2\n")],
+)
+def test_what_only_reads_is_not_waited_for_when_we_are_asked_to_end(seconds, what, said):
+    argv = [sys.executable, "-c", TOLD_TO_END, seconds, what]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "begun\n"
+        child.send_signal(signal.SIGTERM)
+        assert child.communicate(timeout=20)[0] == said
+        assert child.returncode == 0
+
+
+class Slow:
+    """A store that takes its time."""
+
+    where = "http://store/"
+
+    def __init__(self):
+        self.go_on = threading.Event()
+
+    def folders(self):
+        return ["20261121T120000Z-abcd"]
+
+    def below(self, _label):
+        return self
+
+    def list(self):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        self.go_on.wait(60)
+        return []
+
+
+def test_the_listing_of_sets_is_not_waited_for(monkeypatch):
+    def interrupt(_number, _frame):
+        raise InterruptedError("asked to end")
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    slow = Slow()
+    try:
+        began = time.monotonic()
+        with pytest.raises(InterruptedError):
+            bucket.SetStore(slow).sets()
+        assert time.monotonic() - began < 20
+    finally:
+        slow.go_on.set()
+        signal.signal(signal.SIGUSR1, before)
