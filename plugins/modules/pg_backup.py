@@ -236,7 +236,8 @@ options:
           - V(copy) copies what is not there yet, and hashes it. What was overwritten stays as long as a set needs it.
           - Where copies cannot be made, the set lists the artifacts, the call fails, and a restore of it uses the
             copies that other sets have of the same objects. None of these is removed while the set is there; none at
-            all where its list cannot be read in O(dest), as that of an encrypted set.
+            all where its list cannot be read in O(dest), as that of an encrypted set, or where any other set's manifest
+            or list cannot be read.
           - V(inventory) only lists them with their sizes and versions. It is for buckets that keep old versions.
         type: str
         choices: [copy, inventory, none]

@@ -49,10 +49,7 @@ def look(one, sets, deep: bool) -> list[str]:
 
     told = one.manifest["artifacts"]
     try:
-        entries = list(read_list(one.path / names.ARTIFACTS_LIST))
-    except (OSError, ValueError, KeyError, TypeError):
-        return [f"The list of artifacts of the set {one.label} cannot be read: the set is damaged."]
-    try:
+        entries = list(read_list(one.path / names.ARTIFACTS_LIST, f"of the set {one.label}"))
         timeout = None if deep else sets.timeout
         place = open_copies(sets.copies, told, sets.dest, timeout, "artifacts.destination")
         if place is None:

@@ -46,15 +46,23 @@ def open_copies(place, told, dest, timeout, option):
 
 
 def listed_entries(sets) -> list:
-    """The entries of those sets whose artifacts could only be listed. BackupError where one's list is not here."""
-    from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import read_list
+    """The entries of those sets whose artifacts could only be listed.
+
+    BackupError where one's list is not here, or a set's manifest cannot be read, so that nobody knows what it is.
+    """
+    from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import DamagedList, read_list
 
     found: dict[str, list | None] = {}
     for one in sets:
+        if one.manifest is None and not one.unfinished:
+            raise BackupError(
+                f"it is not known which artifacts the set {one.path} refers to: {one.problems[0].rstrip('.')}.",
+                "expire",
+            )
         if one.manifest and manifest.lacks_copies(one.manifest):
             found.setdefault(one.label, None)
             # One that is encrypted, or in the store alone, is no file of this name.
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with contextlib.suppress(DamagedList):
                 found[one.label] = list(read_list(pathlib.Path(one.path, names.ARTIFACTS_LIST)))
     unread = sorted(label for label, entries in found.items() if entries is None)
     if unread:

@@ -22,7 +22,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import B
 class Found:
     """A set as it lies in the folder. It is complete when its manifest and all that it names are there.
 
-    ``unfinished``: it lies in a store, and its upload did not end, or not yet.
+    ``unfinished``: it has no manifest at all. In a store its upload did not end, or not yet.
     """
 
     label: str
@@ -74,7 +74,8 @@ def look(path) -> Found:
     try:
         data = manifest.read(path)
     except FileNotFoundError:
-        return Found(path.name, path, None, ["it has no manifest: it was not finished, or not removed whole"], size)
+        problem = "it has no manifest: it was not finished, or not removed whole"
+        return Found(path.name, path, None, [problem], size, unfinished=True)
     except BackupError as error:
         return Found(path.name, path, None, [error.message], size)
     if data["label"] != path.name:

@@ -12,6 +12,9 @@ import json
 import os
 import pathlib
 import typing
+import zlib
+
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 # Copies of objects whose names cannot be names of files lie here, under the hash of the name.
 ODD = ".mlops-stack-names"
@@ -21,6 +24,10 @@ LONGEST_PATH = 700
 # What rclone reads as an escaped slash, dot or NUL.
 ESCAPES = ("\u201b", "\uff0f", "\u2400")
 DOTS = (".", "..", "\uff0e", "\uff0e\uff0e")
+
+
+class DamagedList(BackupError):
+    """A list that is not there, or is not what was written."""
 
 
 class Entry(typing.NamedTuple):
@@ -140,8 +147,21 @@ def write_list(path, entries):
         os.fsync(stream.fileno())
 
 
-def read_list(path):
-    """The entries of a list, one after another."""
-    with _open(path, "r") as stream:
-        for line in stream:
-            yield from_line(line)
+def read_list(path, called=None):
+    """The entries of a list, one after another. DamagedList where it cannot be read, or not to its end.
+
+    ``called``: what an error calls it, where that is not its path.
+    """
+    try:
+        # gzip takes nothing at all for a file that was packed.
+        if pathlib.Path(path).suffix == ".gz" and not os.path.getsize(path):
+            raise EOFError("it is empty")
+        with _open(path, "r") as stream:
+            for line in stream:
+                yield from_line(line)
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise DamagedList(
+            f"The list of artifacts {called or path} cannot be read: it is damaged or gone.",
+            "artifacts",
+            safe_to_retry=False,
+        ) from error

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.listing import (
     CURRENT,
@@ -54,19 +53,19 @@ def read(destination):
     return Copies(list_copies(destination.below(CURRENT)), replaced)
 
 
-def vouched(destination, entries):
+def vouched(destination, entries, strict=False):
     """Entries of a set that was only listed, as the newest lists know them that have the very same objects.
 
-    Gives ([(the entry with its hash, the number of the list)], the entries that no list knows).
+    Gives ([(the entry with its hash, the number of the list)], the entries that no list knows). A damaged list vouches
+    for nothing; with ``strict`` it is a BackupError.
     """
     unknown = {(entry.path, entry.identity): entry for entry in entries}
     found = []
-    with tempfile.TemporaryDirectory(prefix="mlops-stack-lists-") as scratch:
-        lists = read_lists(destination, scratch)
-        while unknown and (one := next(lists, None)):
-            number, known = one
-            same = [entry for entry in known if entry.sha256 and unknown.pop((entry.path, entry.identity), None)]
-            found += [(entry, number) for entry in same]
+    lists = read_lists(destination, strict=strict)
+    while unknown and (one := next(lists, None)):
+        number, known = one
+        same = [entry for entry in known if entry.sha256 and unknown.pop((entry.path, entry.identity), None)]
+        found += [(entry, number) for entry in same]
     return found, list(unknown.values())
 
 

@@ -6,19 +6,17 @@
 
 from __future__ import annotations
 
-import pathlib
-import tempfile
-
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import find
-from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import read_list
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Gone
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.listing import (
     CURRENT,
     LIST,
     LISTS,
     REPLACED,
-    fetch_list,
+    load_list,
     numbered,
 )
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 
 def outdated(lists, labels, needed=frozenset()):
@@ -49,21 +47,16 @@ def collect(destination, labels, listed=()):
 
     ``listed``: the entries of those of them that have no list here, for they were only listed. Lists that know the
     same objects stay, and so does all that they name. To be called only by who holds the lock of the backups, after
-    all sets have been looked at.
+    all sets have been looked at. BackupError where a list cannot be read: nothing is deleted then.
     """
     lists = numbered(destination.names(LISTS))
-    gone = outdated(lists, labels, {number for _entry, number in find.vouched(destination, listed)[0]})
+    gone = outdated(lists, labels, {number for _entry, number in find.vouched(destination, listed, strict=True)[0]})
     copies = find.read(destination)
-    with tempfile.TemporaryDirectory(prefix="mlops-stack-lists-") as scratch:
-
-        def remaining():
-            for number, folder in lists.items():
-                if number not in gone:
-                    target = pathlib.Path(scratch, f"{number}.jsonl.gz")
-                    fetch_list(destination, folder, target)
-                    yield number, read_list(target)
-
-        names = plan(copies, remaining())
+    remaining = {number: folder for number, folder in lists.items() if number not in gone}
+    try:
+        names = plan(copies, ((number, load_list(destination, folder)) for number, folder in remaining.items()))
+    except Gone as error:
+        raise BackupError(f"the list {error} of a set is not at {destination.where} any more.", "expire") from error
     for name in names:
         destination.delete(name)
     # The lists go last: after an interruption the next call finds the same copies again.

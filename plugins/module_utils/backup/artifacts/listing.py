@@ -6,10 +6,17 @@
 
 from __future__ import annotations
 
-import pathlib
+import tempfile
 
-from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Copy, Entry, named, read_list
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import (
+    Copy,
+    DamagedList,
+    Entry,
+    named,
+    read_list,
+)
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Gone
+from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
 
 CURRENT = "current"
 REPLACED = "replaced"
@@ -38,25 +45,39 @@ def numbered(names):
     return found
 
 
-def fetch_list(destination, folder, target):
-    """Bring a list of a destination into a file here."""
-    with pathlib.Path(target).open("xb") as stream:
-        for chunk in destination.read(f"{LISTS}/{folder}/{LIST}"):
-            stream.write(chunk)
+def load_list(destination, folder, scratch=None):
+    """The entries of a list of a destination, one after another.
+
+    Gone where there is no such list, DamagedList where it is damaged, another BackupError where it cannot be had.
+    ``scratch`` is the folder for a file that goes when all is read, None that of the system.
+    """
+    name = f"{LISTS}/{folder}/{LIST}"
+    try:
+        with tempfile.NamedTemporaryFile(prefix="mlops-stack-list-", suffix=".gz", dir=scratch) as file:
+            for chunk in destination.read(name):
+                file.write(chunk)
+            file.flush()
+            yield from read_list(file.name, f"{name} at {destination.where}")
+    except OSError as error:
+        raise BackupError(
+            f"The list {name} at {destination.where} cannot be kept in {scratch or 'the folder for temporary files'}"
+            f" while it is read ({error.strerror}): make room there.",
+            "artifacts",
+        ) from error
 
 
-def read_lists(destination, scratch):
+def read_lists(destination, scratch=None, strict=False):
     """The lists of the backups that ended in this destination, the newest first: (number, entries).
 
-    One that cannot be read is passed over. ``scratch`` is an empty folder.
+    One that is gone is passed over. So is a damaged one, unless ``strict``, which is for who deletes what no list
+    names. ``scratch`` is as in load_list().
     """
+    passed_over = Gone if strict else (Gone, DamagedList)
     lists = numbered(destination.names(LISTS))
     for number in sorted(lists, reverse=True):
-        target = pathlib.Path(scratch, f"list-{number}.gz")
         try:
-            fetch_list(destination, lists[number], target)
-            entries = list(read_list(target))
-        except (Gone, EOFError, ValueError, KeyError, OSError):
+            entries = list(load_list(destination, lists[number], scratch))
+        except passed_over:
             continue
         yield number, entries
 

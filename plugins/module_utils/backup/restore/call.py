@@ -184,7 +184,7 @@ def open_artifacts(job: Job, data: dict, work, files: Files):
     from ansible_collections.mlops.stack.plugins.module_utils.backup.restore.artifacts import Artifacts
 
     return Artifacts(
-        read_list(path),
+        read_list(path, f"of the set {data['label']}"),
         manifest.copies_number(data),
         data["label"],
         open_place(job.live, job.timeout, "artifacts.live"),

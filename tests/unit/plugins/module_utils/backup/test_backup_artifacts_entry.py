@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import os
+import random
 
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import (
+    DamagedList,
     Entry,
     from_line,
     is_md5,
@@ -95,3 +97,46 @@ def test_lists(tmp_path, name):
     assert (b"path" in (tmp_path / name).read_bytes()) is (name == "list.jsonl")
     with pytest.raises(FileExistsError):
         write_list(tmp_path / name, entries)
+
+
+def corrupt(content, random):
+    """Bytes with something wrong: cut off, a flipped bit, or a stretch of something else."""
+    at, length = random.randrange(len(content)), random.randrange(1, 9)
+    kind = random.choice(("cut", "flip", "other"))
+    if kind == "cut":
+        return content[:at]
+    if kind == "flip":
+        return content[:at] + bytes([content[at] ^ 1 << random.randrange(8)]) + content[at + 1 :]
+    return content[:at] + random.choice((bytes(length), random.randbytes(length))) + content[at + length :]
+
+
+@pytest.mark.parametrize("name", ["list.jsonl", "list.jsonl.gz"])
+def test_a_damaged_list_is_one_error(tmp_path, name):
+    chance = random.Random(7)
+    entries = [Entry(f"{number}/model", number, f"{chance.getrandbits(128):032x}") for number in range(30)]
+    write_list(tmp_path / name, entries)
+    content = (tmp_path / name).read_bytes()
+    refused = 0
+    for _try in range(3000):
+        (tmp_path / name).write_bytes(corrupt(content, chance))
+        try:
+            found = list(read_list(tmp_path / name))
+        except DamagedList as error:
+            assert str(tmp_path / name) in error.message
+            refused += 1
+        else:
+            # Packed lists are read as they were, or not at all.
+            assert found == entries or name == "list.jsonl"
+    assert refused > 1000
+
+
+@pytest.mark.parametrize("content", [None, b"", b"5\n", b"[]\n", b"{}\n", b"\0\0\n", b"\xff\n"])
+@pytest.mark.parametrize("name", ["list.jsonl", "list.jsonl.gz"])
+def test_what_is_no_list(tmp_path, name, content):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    if (name, content) == ("list.jsonl", b""):
+        assert list(read_list(tmp_path / name)) == []
+        return
+    with pytest.raises(DamagedList, match="The list of artifacts of the set a cannot be read"):
+        list(read_list(tmp_path / name, "of the set a"))

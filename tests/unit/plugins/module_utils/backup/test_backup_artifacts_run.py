@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import pathlib
+import tempfile
 import types
 
 import pytest
-from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import copy, find, garbage, run
+from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts import copy, find, garbage, listing, run
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.entry import Copy, Entry, read_list
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folder import Folder
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
@@ -466,3 +468,62 @@ def test_collect(backups):
     assert backups.held("c") == {"a": b"333", "b": b"1"}
     assert backups.destination.names("lists") == ["000003-c"]
     assert backups("d")["kept"] == 2
+
+
+def two_sets(backups):
+    """The copies of two sets, which need all of them: what there is of them."""
+    write(backups.source, a=b"1", b=b"1")
+    backups("a")
+    write(backups.source, a=b"22")
+    backups("b")
+    return sorted(listing.list_copies(backups.destination))
+
+
+def test_nothing_is_deleted_while_a_list_is_damaged(backups):
+    there = two_sets(backups)
+    for label in ("000001-a", "000002-b"):
+        name = f"lists/{label}/artifacts.jsonl.gz"
+        whole = list(backups.destination.read(name))
+        for damaged in (b"", b"".join(whole)[:-20], b"no list"):
+            backups.destination.write(name, [damaged])
+            with pytest.raises(BackupError, match=f"The list of artifacts {name} at .* cannot be read"):
+                garbage.collect(backups.destination, {"a", "b"})
+            # What a set that was only listed needs may be in the one that cannot be read.
+            with pytest.raises(BackupError, match="cannot be read"):
+                garbage.collect(backups.destination, {"b"}, [Entry("unknown", 1)])
+        backups.destination.write(name, whole)
+    assert sorted(listing.list_copies(backups.destination)) == there
+
+
+def test_nothing_is_deleted_while_a_list_is_gone(backups):
+    two_sets(backups)
+    backups.destination.write("lists/000001-a/other", [b"x"])
+    backups.destination.delete("lists/000001-a/artifacts.jsonl.gz")
+    there = listing.list_copies(backups.destination)
+    with pytest.raises(BackupError, match="the list lists/000001-a/artifacts.jsonl.gz of a set is not at"):
+        garbage.collect(backups.destination, {"a", "b"})
+    assert listing.list_copies(backups.destination) == there
+    # That of a set that is gone as well vouches for nothing; some stores go on listing its folder.
+    assert garbage.collect(backups.destination, {"b"}, [Entry("unknown", 1)]) == 1
+
+
+def test_nothing_is_deleted_while_there_is_no_room_for_lists(backups, monkeypatch):
+    there = two_sets(backups)
+
+    def full(**_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "NamedTemporaryFile", full)
+        for labels, listed in (({"a", "b"}, []), ({"b"}, backups.entries("a"))):
+            with pytest.raises(BackupError, match=r"\(No space left on device\): make room there"):
+                garbage.collect(backups.destination, labels, listed)
+    assert sorted(listing.list_copies(backups.destination)) == there
+
+
+def test_lists_take_room_only_while_they_are_read(backups, tmp_path):
+    two_sets(backups)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    found = [(number, os.listdir(scratch)) for number, _entries in listing.read_lists(backups.destination, scratch)]
+    assert found == [(2, []), (1, [])]

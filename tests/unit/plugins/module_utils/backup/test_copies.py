@@ -132,7 +132,7 @@ def test_a_list_that_cannot_be_read(case, content):
     (case.dest / "new/artifacts.jsonl").unlink()
     if content:
         (case.dest / "new/artifacts.jsonl").write_text(content)
-    assert case.problems() == ["The list of artifacts of the set new cannot be read: the set is damaged."]
+    assert case.problems() == ["The list of artifacts of the set new cannot be read: it is damaged or gone."]
 
 
 @pytest.mark.parametrize(("deep", "timeout"), [(False, 7), (True, None)])

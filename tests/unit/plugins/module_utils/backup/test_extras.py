@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import types
 
@@ -15,7 +16,7 @@ from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.folde
 from ansible_collections.mlops.stack.plugins.module_utils.backup.artifacts.store import Store
 from ansible_collections.mlops.stack.plugins.module_utils.backup.driver import Login
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
-from ansible_collections.mlops.stack.plugins.module_utils.backup.folder import Found
+from ansible_collections.mlops.stack.plugins.module_utils.backup.folder import Found, list_sets
 from ansible_collections.mlops.stack.plugins.module_utils.backup.restore import call, rehearse
 
 S3 = settings.S3("b", "k", "s", endpoint_url="http://127.0.0.1:1")
@@ -123,8 +124,8 @@ def test_the_entries_of_sets_that_were_only_listed(tmp_path):
     copied = found_set("copied", mode="copy", destination="/copies")
     meant = found_set("meant", mode="inventory", destination=None)
     here, there = found_set("listed", tmp_path, **told), found_set("listed", "http://s3 s3://b/listed", **told)
-    damaged = Found("damaged", "/none", None, ["it has no manifest"], 0)
-    assert extras.listed_entries([copied, meant, damaged]) == []
+    unfinished = Found("unfinished", "/none", None, ["it has no manifest"], 0, unfinished=True)
+    assert extras.listed_entries([copied, meant, unfinished]) == []
     for sets in ([here, there], [there, here]):
         assert extras.listed_entries([copied, *sets]) == [Entry("a", 1)]
     with pytest.raises(BackupError, match="set listed could only be listed, and their list cannot be read here"):
@@ -132,6 +133,21 @@ def test_the_entries_of_sets_that_were_only_listed(tmp_path):
     (tmp_path / "artifacts.jsonl").write_text("no list")
     with pytest.raises(BackupError, match="cannot be read here"):
         extras.listed_entries([here])
+
+
+@pytest.mark.parametrize("content", [None, "no manifest", '{"schema": 1}'])
+def test_nothing_is_deleted_when_it_is_not_known_what_a_set_refers_to(monkeypatch, tmp_path, content):
+    collected = []
+    monkeypatch.setattr(garbage, "collect", lambda *_arguments: collected.append(1))
+    (tmp_path / "a").mkdir()
+    if content:
+        (tmp_path / "a/manifest.json").write_text(content)
+    given = wanted(artifacts=settings.Artifacts("copy", settings.Place("/source"), settings.Place(str(tmp_path))))
+    # One without a manifest was removed by half, and nobody can restore it.
+    message = "it is not known which artifacts the set .*/a refers to: The manifest"
+    with pytest.raises(BackupError, match=message) if content else contextlib.nullcontext():
+        extras.Extras().collect(given, list_sets(tmp_path))
+    assert collected == ([] if content else [1])
 
 
 def test_encryption_and_the_rehearsal_are_handed_on(monkeypatch):

@@ -134,6 +134,14 @@ def test_a_set_in_a_folder(sets, restored):
     assert restored.artifacts is None
 
 
+def test_a_damaged_list_is_one_clear_sentence(tmp_path):
+    (tmp_path / "artifacts.jsonl").write_text("[]\n")
+    data = {"label": "L", "artifacts": {"mode": "copy", "objects": 1, "list_file": "artifacts.jsonl"}}
+    files = types.SimpleNamespace(fetch=lambda name: tmp_path / name)
+    with pytest.raises(BackupError, match="The list of artifacts of the set L cannot be read: it is damaged or gone."):
+        call.open_artifacts(job(tmp_path, live=Place(str(tmp_path))), data, tmp_path, files)
+
+
 def test_check_mode_writes_nothing(sets, restored):
     one = job(sets, options=SWAP, secrets_dest=str(sets / "secret"), check_artifacts="none")
     result = restore(one, check_mode=True)
