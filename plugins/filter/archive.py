@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.mlops.stack.plugins.module_utils.archive import repository, settings
+from ansible_collections.mlops.stack.plugins.module_utils.archive import configuration, repository, settings
 
 
 def told(function, *arguments):
@@ -31,6 +31,7 @@ class FilterModule:
     def filters(self):
         return {
             "archive_bundles": settings.bundles,
+            "archive_configuration": configuration.read,
             "archive_recovery": archive_recovery,
             "archive_state": archive_state,
         }

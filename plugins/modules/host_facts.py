@@ -172,6 +172,21 @@ ansible_facts:
               type: int
           sample:
             - {version: "17", name: main, managed: true, databases: 1}
+        archive:
+          description:
+            - What C(/etc/pgbackrest/pgbackrest.conf) says about the archive of PostgreSQL. Only root can read it.
+          returned: always
+          type: dict
+          contains:
+            place:
+              description: Where the archive lies, in one line; null without that file.
+              returned: always
+              type: str
+            encrypted:
+              description: Whether it is encrypted.
+              returned: always
+              type: bool
+          sample: {place: path=/var/lib/pgbackrest, encrypted: false}
         disks:
           description: Each of O(paths) by its name.
           returned: always

@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 
+from ansible_collections.mlops.stack.plugins.module_utils.archive import configuration
 from ansible_collections.mlops.stack.plugins.module_utils.host import parse
 
 # Nothing is ever sent to these: they are set aside for documentation and only choose a route.
@@ -85,6 +86,7 @@ class Host:
             "envs": self.environments(env_root, marker),
             "unit_envs": self.unit_environments(env_root),
             "clusters": self.clusters(),
+            "archive": self.archive(),
             "disks": {purpose: self.disk(path) for purpose, path in paths.items()},
             "listeners": self.listeners(),
             "routes": self.routes(),
@@ -157,6 +159,11 @@ class Host:
                     databases = parse.databases(self.names(data + "/base"))
                     found.append(dict(version=version, name=name, managed=managed, databases=databases))
         return found
+
+    def archive(self):
+        """Return where PostgreSQL's archive lies by what pgBackRest is told here, and whether that is encrypted."""
+        told = configuration.read(self.text(configuration.FILE))
+        return {"place": told["place"] or None, "encrypted": bool(told["passphrase"])}
 
     def disk(self, path):
         """Return a path with its file system's number and the MiB free there for ordinary users.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.mlops.stack.plugins.module_utils.archive import configuration
 from ansible_collections.mlops.stack.plugins.module_utils.stack import addresses, postgres
 from ansible_collections.mlops.stack.plugins.module_utils.stack import variables as v
 
@@ -37,6 +38,7 @@ SERVICE_SECRETS = {
     "seaweedfs": ("s3_admin_secret_key", "s3_mlflow_secret_key", "seaweedfs_jwt_key"),
     "mlflow": ("mlflow_encryption_passphrase",),
     "authentication": ("mlflow_admin_password", "mlflow_session_key"),
+    "archive": ("database_archive_passphrase",),
 }
 
 BACKENDS = ("postgresql", "sqlite")
@@ -210,14 +212,21 @@ def lost_secrets(directory, present, services):
 
     :param directory: the folder of secrets on this control machine.
     :param present: names of the secrets that are there or set by the inventory.
-    :param services: services that are up; ``authentication`` counts as one.
+    :param services: services that are up; ``authentication`` and an encrypted ``archive`` count as one each.
     """
     missing = [name for service in services for name in SERVICE_SECRETS[service] if name not in present]
     if not missing:
         return []
     return [
         "The stack runs already, and its secrets %s are not in %s: copy that folder from the machine that made them, "
-        "or set them in common_secrets." % (", ".join(missing), directory)
+        "or set them in common_secrets.%s"
+        % (
+            ", ".join(missing),
+            directory,
+            " The archive's passphrase is in %s on the host of PostgreSQL." % configuration.FILE
+            if "archive" in services and SERVICE_SECRETS["archive"][0] in missing
+            else "",
+        )
     ]
 
 

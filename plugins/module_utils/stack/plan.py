@@ -70,7 +70,10 @@ def is_up(facts, service):
 
 
 def services_up(groups, hosts):
-    """The services that were up on some host when it was looked at; ``authentication`` is a part of MLflow's."""
+    """The services that were up on some host when it was looked at; ``authentication`` is a part of MLflow's.
+
+    An encrypted ``archive`` of PostgreSQL counts whether anything is up or not: its host may hold the only passphrase.
+    """
     found = [
         service
         for service in SERVICES
@@ -79,6 +82,8 @@ def services_up(groups, hosts):
     values, _problems = effective(groups, hosts)
     if "mlflow" in found and values["mlflow_server_authentication"]:
         found.append("authentication")
+    if any(hosts[host]["facts"] and hosts[host]["facts"]["archive"]["encrypted"] for host in groups["postgres"]):
+        found.append("archive")
     return found
 
 

@@ -139,6 +139,15 @@ def test_sftp_with_encryption(db, store):
     assert PASSPHRASE not in outcome.output
     assert db.site("--tags", "postgres").succeeded().changes == 0
     assert db.archive()["cipher"] == "aes-256-cbc"
+    # Neither a lost passphrase nor another one takes the place of the only one that opens the archive.
+    config = db.shell("sha256sum /etc/pgbackrest/pgbackrest.conf")
+    assert "secrets database_archive_passphrase are not in" in db.site("--tags", "postgres", common_secrets={}).failure
+    other = {"database_archive_passphrase": "another-canary-0123456789"}
+    outcome = db.site("--tags", "postgres", common_secrets=other)
+    assert "is encrypted with the passphrase in /etc/pgbackrest/pgbackrest.conf on db" in outcome.failure
+    assert PASSPHRASE not in outcome.output and "another-canary" not in outcome.output
+    assert "is encrypted, which cannot be" in db.site("--tags", "postgres", postgres_archive_encrypt=False).failure
+    assert db.shell("sha256sum /etc/pgbackrest/pgbackrest.conf") == config
     assert store.machine.shell("ls /srv/archive/stack") == "archive\nbackup"
     db.sql("INSERT INTO kept VALUES ('by sftp')")
     then = db.now()

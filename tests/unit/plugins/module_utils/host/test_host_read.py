@@ -146,6 +146,12 @@ def test_clusters(machine):
     ]
 
 
+def test_archive(machine):
+    assert host(machine).archive() == {"place": None, "encrypted": False}
+    machine("/etc/pgbackrest/pgbackrest.conf", "[global]\nrepo1-path=/srv/archive\nrepo1-cipher-pass=canary\n")
+    assert host(machine).archive() == {"place": "path=/srv/archive", "encrypted": True}
+
+
 V1 = "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n0::/\n"
 
 

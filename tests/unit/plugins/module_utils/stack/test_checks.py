@@ -14,6 +14,7 @@ FACTS = {
     "listeners": [],
     "cpus": 2,
     "clusters": [],
+    "archive": {"place": None, "encrypted": False},
     "packages": [],
     "default_address": "10.0.0.1",
 }
@@ -245,6 +246,17 @@ def test_lost_secrets(present, services, missing):
     assert ["its secrets %s are not in /inventory/.secrets" % missing in one for one in sentences] == (
         [True] if missing else []
     )
+
+
+def test_only_the_host_has_the_passphrase_of_its_archive():
+    (sentence,) = checks.lost_secrets("/inventory/.secrets", ["database_password"], ["postgres", "archive"])
+    assert sentence == (
+        "The stack runs already, and its secrets database_archive_passphrase are not in /inventory/.secrets: copy that "
+        "folder from the machine that made them, or set them in common_secrets. The archive's passphrase is in "
+        "/etc/pgbackrest/pgbackrest.conf on the host of PostgreSQL."
+    )
+    assert checks.lost_secrets("/inventory/.secrets", ["database_archive_passphrase"], ["archive"]) == []
+    assert "pgbackrest" not in checks.lost_secrets("/s", ["database_archive_passphrase"], ["postgres", "archive"])[0]
 
 
 def test_unreachable():

@@ -28,6 +28,7 @@ def facts(address, listeners=(), memory=8192, cpus=2):
         "disks": disks(9000),
         "packages": [],
         "clusters": [{"version": "17", "name": "main", "managed": True, "databases": 1}] if OWN in listeners else [],
+        "archive": {"place": None, "encrypted": False},
         "listeners": [{"port": 1, "process": "x", "pid": 1, "unit": unit} for unit in listeners],
         "cpus": cpus,
         "default_address": address,
@@ -143,6 +144,14 @@ def test_services_up():
     assert plan.services_up(groups(), known) == ["postgres", "mlflow", "authentication"]
     known["ml1"]["variables"] = {"mlflow_server_authentication": False}
     assert plan.services_up(groups(), known) == ["postgres", "mlflow"]
+
+
+def test_an_encrypted_archive_counts_though_nothing_is_up():
+    known = hosts()
+    known["db1"]["facts"]["archive"] = {"place": "path=/srv/archive", "encrypted": True}
+    assert plan.services_up(groups(), known) == ["archive"]
+    known["db1"]["facts"] = None
+    assert plan.services_up(groups(), known) == []
 
 
 @pytest.mark.parametrize(
