@@ -170,8 +170,18 @@ ansible_facts:
               description: How many databases there are besides those of a new cluster.
               returned: always
               type: int
+            tablespaces:
+              description: How many tablespaces there are besides those of a new cluster.
+              returned: always
+              type: int
+            recovery:
+              description:
+                - How far a recovery to a point in time came that did not end, V(begun), or V(replayed) where PostgreSQL
+                  runs with what was recovered. Null where there is none.
+              returned: always
+              type: str
           sample:
-            - {version: "17", name: main, managed: true, databases: 1}
+            - {version: "17", name: main, managed: true, databases: 1, tablespaces: 0, recovery: null}
         archive:
           description:
             - What C(/etc/pgbackrest/pgbackrest.conf) says about the archive of PostgreSQL. Only root can read it.
@@ -186,7 +196,13 @@ ansible_facts:
               description: Whether it is encrypted.
               returned: always
               type: bool
-          sample: {place: path=/var/lib/pgbackrest, encrypted: false}
+            backed_up:
+              description:
+                - The place in which the role P(mlops.stack.postgres#role) made a base backup, and to which PostgreSQL
+                  has archived without a gap since; null where there is none.
+              returned: always
+              type: str
+          sample: {place: path=/var/lib/pgbackrest, encrypted: false, backed_up: path=/var/lib/pgbackrest}
         disks:
           description: Each of O(paths) by its name.
           returned: always

@@ -7,6 +7,9 @@ from __future__ import annotations
 #: The configuration on a host.
 FILE = "/etc/pgbackrest/pgbackrest.conf"
 
+#: Where the last base backup was made that the role knows of: its last line is the archive's place.
+BACKED_UP = "/etc/pgbackrest/mlops-stack-backed-up"
+
 #: Options that tell one archive from another; what only opens it is not among them.
 PLACE = ("type", "path", "sftp-host", "sftp-host-port", "s3-endpoint", "s3-bucket")
 

@@ -20,6 +20,8 @@ UNITS = "/etc/systemd/system"
 CLUSTERS = "/etc/postgresql"
 # Files that the role postgres writes for a cluster; either of them shows that the cluster is the stack's.
 MANAGED = ("conf.d/mlops-stack.conf", "mlops-stack_hba.conf")
+# What the role adds to the name of a cluster's data while it recovers the cluster beside it.
+ASIDE = ".recovering"
 # Packages with a Docker Engine: the distributions' own, Docker's, and Microsoft's.
 ENGINES = ("docker.io", "docker-ce", "moby-engine")
 ENGINE_DATA = "/var/lib/docker"
@@ -154,16 +156,39 @@ class Host:
             for name in self.names("%s/%s" % (CLUSTERS, version)):
                 config = "%s/%s/%s" % (CLUSTERS, version, name)
                 data = parse.data_directory(self.text(config + "/postgresql.conf"))
-                if data and self.data(data + "/PG_VERSION"):
+                if data and (self.data(data + "/PG_VERSION") or self.data(data + ASIDE + "/PG_VERSION")):
                     managed = any(os.path.isfile("%s%s/%s" % (self.root, config, file)) for file in MANAGED)
-                    databases = parse.databases(self.names(data + "/base"))
-                    found.append(dict(version=version, name=name, managed=managed, databases=databases))
+                    found.append(
+                        dict(
+                            version=version,
+                            name=name,
+                            managed=managed,
+                            databases=parse.databases(self.names(data + "/base")),
+                            tablespaces=len(self.names(data + "/pg_tblspc")),
+                            recovery=self.recovery(data),
+                        )
+                    )
         return found
 
+    def recovery(self, data):
+        """Return how far a recovery of a cluster came that did not end, or None where each of them did.
+
+        PostgreSQL removes its signal once it has replayed its log, and pgBackRest gives the file that no cluster starts
+        without its name last of all.
+        """
+        if not os.path.isdir(self.root + data + ASIDE):
+            return None
+        replayed = self.data(data + "/global/pg_control") and "recovery.signal" not in self.names(data)
+        return "replayed" if replayed else "begun"
+
     def archive(self):
-        """Return where PostgreSQL's archive lies by what pgBackRest is told here, and whether that is encrypted."""
+        """Return where PostgreSQL's archive lies by what pgBackRest is told here, and what has been made of it."""
         told = configuration.read(self.text(configuration.FILE))
-        return {"place": told["place"] or None, "encrypted": bool(told["passphrase"])}
+        return {
+            "place": told["place"] or None,
+            "encrypted": bool(told["passphrase"]),
+            "backed_up": self.text(configuration.BACKED_UP).strip().rpartition("\n")[2] or None,
+        }
 
     def disk(self, path):
         """Return a path with its file system's number and the MiB free there for ordinary users.

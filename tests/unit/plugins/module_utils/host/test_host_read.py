@@ -139,17 +139,39 @@ def test_clusters(machine):
     machine("/etc/postgresql/18/main/conf.d/mlops-stack.conf", "")
     # Dropped, but for its configuration.
     machine("/etc/postgresql/16/gone/postgresql.conf", "data_directory = '/var/lib/postgresql/16/gone'\n")
+    machine("/var/lib/postgresql/17/second/pg_tblspc/16390/PG_17", "")
+    usual = {"tablespaces": 0, "recovery": None}
     assert host(machine).clusters() == [
-        {"version": "15", "name": "old", "managed": False, "databases": 2},
-        {"version": "17", "name": "main", "managed": True, "databases": 1},
-        {"version": "17", "name": "second", "managed": True, "databases": 0},
+        {"version": "15", "name": "old", "managed": False, "databases": 2, **usual},
+        {"version": "17", "name": "main", "managed": True, "databases": 1, **usual},
+        {"version": "17", "name": "second", "managed": True, "databases": 0, **usual, "tablespaces": 1},
     ]
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["main/PG_VERSION", "main/global/pg_control"], None),
+        # Nothing is there yet, a part of the base backup, all of it, and its log is replayed.
+        (["main.recovering/PG_VERSION"], "begun"),
+        (["main.recovering/PG_VERSION", "main/PG_VERSION"], "begun"),
+        (["main.recovering/PG_VERSION", "main/global/pg_control", "main/recovery.signal"], "begun"),
+        (["main.recovering/PG_VERSION", "main/PG_VERSION", "main/global/pg_control"], "replayed"),
+    ],
+)
+def test_how_far_a_recovery_came(machine, files, expected):
+    machine("/etc/postgresql/17/main/postgresql.conf", "data_directory = '/var/lib/postgresql/17/main'\n")
+    for file in files:
+        machine(f"/var/lib/postgresql/17/{file}", "17\n")
+    assert [cluster["recovery"] for cluster in host(machine).clusters()] == [expected]
+
+
 def test_archive(machine):
-    assert host(machine).archive() == {"place": None, "encrypted": False}
+    assert host(machine).archive() == {"place": None, "encrypted": False, "backed_up": None}
     machine("/etc/pgbackrest/pgbackrest.conf", "[global]\nrepo1-path=/srv/archive\nrepo1-cipher-pass=canary\n")
-    assert host(machine).archive() == {"place": "path=/srv/archive", "encrypted": True}
+    assert host(machine).archive() == {"place": "path=/srv/archive", "encrypted": True, "backed_up": None}
+    machine("/etc/pgbackrest/mlops-stack-backed-up", "# Managed\ntype=s3 path=/srv/other\n")
+    assert host(machine).archive()["backed_up"] == "type=s3 path=/srv/other"
 
 
 V1 = "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n0::/\n"

@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, The mlops.stack authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the role postgres makes of what was read on a host."""
+
+from __future__ import annotations
+
+HERE, ELSEWHERE = "path=/srv/archive", "path=/srv/other"
+FULL, DIFFERENTIAL = "postgres-archive-full.service", "postgres-archive-differential.service"
+# What the archive has, the place of the last base backup, and the unit that makes one.
+BACKUPS = [
+    ("new", None, [FULL]),
+    ("empty", ELSEWHERE, [FULL]),
+    ("empty", HERE, [FULL]),
+    ("ready", HERE, []),
+    # It was off, or the last one was interrupted.
+    ("ready", None, [DIFFERENTIAL]),
+    # It was in another place in between.
+    ("ready", ELSEWHERE, [DIFFERENTIAL]),
+]
+
+
+def test_a_base_backup_is_made_where_the_log_in_the_archive_has_a_gap(evaluate):
+    known = [
+        {
+            "__postgres_archive_state": {"value": state},
+            "__postgres_archive_wanted": {"place": HERE},
+            "common_host": {"archive": {"backed_up": backed_up}},
+        }
+        for state, backed_up, _units in BACKUPS
+    ]
+    found = evaluate([["postgres", "__postgres_archive_first_backup", variables] for variables in known])
+    assert [[unit["name"] for unit in units] for units in found] == [units for _state, _place, units in BACKUPS]
+    due = evaluate([["postgres", "__postgres_archive_due", variables] for variables in known])
+    assert due == [bool(units) for _state, _place, units in BACKUPS]
