@@ -99,6 +99,8 @@ def test_check_mode_tells_and_changes_nothing(db):
 def test_a_recovery_that_fails_leaves_everything_as_it_was(db):
     db.sql("INSERT INTO kept VALUES ('failure')")
     then = db.now()
+    # An earlier recovery was interrupted when PostgreSQL had come to its end, and people have worked since.
+    db.shell("cd /var/lib/postgresql/17; cp -a main main.recovering")
     db.sql("INSERT INTO kept VALUES ('survivor')")
     rows, folders = db.rows(), db.folders()
     # Somebody takes the newest part of the log out of the archive while PostgreSQL archives nothing more.
@@ -106,7 +108,10 @@ def test_a_recovery_that_fails_leaves_everything_as_it_was(db):
     outcome = db.recover_stack(then)
     assert outcome.status != 0
     assert "PostgreSQL runs with the data that it had before" in outcome.failures[-1]
-    assert (db.rows(), db.folders()) == (rows, folders)
+    assert db.rows() == rows
+    (kept,) = set(db.folders()) - set(folders)
+    assert kept.startswith("main.before-") and kept in outcome.output
+    assert set(folders) - set(db.folders()) == {"main.recovering"}
     assert db.serves()
     db.sql("ALTER SYSTEM RESET archive_command; SELECT pg_reload_conf()")
     # The archive has a gap now, which ends with the next base backup.
@@ -121,6 +126,7 @@ def test_an_interrupted_recovery_is_taken_back_first(db):
         "systemctl stop postgresql@17-main; cd /var/lib/postgresql/17; mv main main.recovering; "
         "install -d -m 700 -o postgres -g postgres main; touch main/half"
     )
+    assert "A recovery of db has not ended" in db.site("--tags", "postgres").failure
     db.recover(then).succeeded()
     assert "interrupted" in db.rows()
     (interrupted,) = (name for name in db.folders() if name.startswith("main.interrupted-"))
@@ -146,7 +152,6 @@ def test_sftp_with_encryption(db, store):
     outcome = db.site("--tags", "postgres", common_secrets=other)
     assert "is encrypted with the passphrase in /etc/pgbackrest/pgbackrest.conf on db" in outcome.failure
     assert PASSPHRASE not in outcome.output and "another-canary" not in outcome.output
-    assert "is encrypted, which cannot be" in db.site("--tags", "postgres", postgres_archive_encrypt=False).failure
     assert db.shell("sha256sum /etc/pgbackrest/pgbackrest.conf") == config
     assert store.machine.shell("ls /srv/archive/stack") == "archive\nbackup"
     db.sql("INSERT INTO kept VALUES ('by sftp')")
@@ -171,6 +176,9 @@ def test_a_machine_that_is_gone(db, spare):
     db.sql("TRUNCATE kept; INSERT INTO kept VALUES ('rescued'); SELECT pg_switch_wal()")
     db.shell("cd /; runuser -u postgres -- pgbackrest --stanza=main check; systemctl stop postgresql@17-main")
     spare.variables, spare.secrets = db.variables, db.secrets
+    # A wrong passphrase that a host has is no reason to refuse the right one.
+    wrong = {"database_archive_passphrase": "another-canary-0123456789"}
+    assert "The archive cannot be read" in spare.site("--tags", "postgres", common_secrets=wrong).failure
     assert "The archive is that of another database cluster" in spare.site("--tags", "postgres").failure
     spare.recover().succeeded()
     assert spare.rows() == ["rescued"]
@@ -184,6 +192,8 @@ def test_s3_over_tls(db, store):
     db.variables = {
         "postgres_archive": "s3",
         "postgres_archive_s3": {**place, "ca_bundle": "/etc/ssl/store-ca.pem"},
+        # The host has the only other copy of it, until its configuration is that of another archive.
+        "common_secrets": {"database_archive_passphrase": PASSPHRASE},
     }
     outcome = db.site("--tags", "postgres").succeeded()
     assert place["secret_key"] not in outcome.output
@@ -212,11 +222,20 @@ def test_s3_without_tls_is_refused_before_anything_is_changed(db):
 
 
 def test_switched_off_it_stops(db):
-    db.variables = {}
-    db.site("--tags", "postgres").succeeded()
+    archived, backups, db.variables = db.variables, db.backups(), {}
+    # A recovery was interrupted when PostgreSQL had come to its end.
+    db.shell("cd /var/lib/postgresql/17; cp -a main main.recovering")
+    outcome = db.site("--tags", "postgres").succeeded()
+    assert "main.recovering" not in db.folders()
+    assert "before an earlier recovery, which was interrupted, is kept in" in outcome.output
     assert db.sql("SHOW archive_mode") == "off"
     assert db.shell("systemctl list-unit-files --no-legend 'postgres-archive-*'", check=False) == ""
     assert db.shell("ls /etc/pgbackrest") == ""
+    assert db.site("--tags", "postgres").succeeded().changes == 0
+    # Nobody can recover across what was not archived, so another base backup is made at once.
+    db.variables = archived
+    db.site("--tags", "postgres").succeeded()
+    assert len(db.backups()) == len(backups) + 1
     assert db.site("--tags", "postgres").succeeded().changes == 0
 
 

@@ -32,3 +32,17 @@ def test_a_base_backup_is_made_where_the_log_in_the_archive_has_a_gap(evaluate):
     assert [[unit["name"] for unit in units] for units in found] == [units for _state, _place, units in BACKUPS]
     due = evaluate([["postgres", "__postgres_archive_due", variables] for variables in known])
     assert due == [bool(units) for _state, _place, units in BACKUPS]
+
+
+def test_a_recovery_that_did_not_end_is_known_by_the_cluster_in_force(evaluate):
+    clusters = [
+        {"version": "15", "name": "main", "recovery": "begun"},
+        {"version": "17", "name": "other", "recovery": "begun"},
+        {"version": "17", "name": "main", "recovery": "replayed"},
+        {"version": "16", "name": "main", "recovery": None},
+    ]
+    left = [
+        ["postgres", "__postgres_recover_left", {"postgres_version": version, "common_host": {"clusters": clusters}}]
+        for version in ("15", 17, "16", "14")
+    ]
+    assert evaluate(left) == ["begun", "replayed", "", ""]
