@@ -15,14 +15,14 @@ def told(function, *arguments):
         return {"problem": str(error), "value": None}
 
 
-def archive_state(info, system_identifier):
+def archive_state(info, system_identifier, version):
     """What is still to be done to archive a cluster."""
-    return told(repository.state, info, system_identifier)
+    return told(repository.state, info, system_identifier, version)
 
 
-def archive_recovery(info, time, now, free_mb):
+def archive_recovery(info, time, now, free_mb, version):
     """Which base backup a recovery begins with, and where it stops."""
-    return told(repository.recovery, info, time, now, free_mb)
+    return told(repository.recovery, info, time, now, free_mb, version)
 
 
 class FilterModule:

@@ -38,22 +38,36 @@ def stanza(info):
     return entry
 
 
-def state(info, system_identifier):
+def state(info, system_identifier, version):
     """What is still to be done to archive a cluster: ``new`` (everything), ``empty`` (no base backup) or ``ready``.
 
     :param info: the answer of ``pgbackrest info``.
     :param system_identifier: the number that PostgreSQL gave the cluster.
+    :param version: the cluster's major version.
     :raises ArchiveError: when the archive cannot be read, or is another cluster's.
     """
     entry = stanza(info)
     if not entry["db"]:
         return "new"
     if str(entry["db"][-1]["system-id"]) != str(system_identifier):
+        other = other_version(entry, version)
         raise ArchiveError(
-            "The archive is that of another database cluster: run playbooks/recover_point_in_time.yml to get that one "
-            "back, or set postgres_archive_path to another place."
+            "The archive is that of another database cluster%s: run playbooks/recover_point_in_time.yml %sto get that "
+            "one back, or set postgres_archive_path to another place."
+            % ((", of PostgreSQL %s" % other, "on a new machine with %s " % settings_for(other)) if other else ("", ""))
         )
     return "ready" if own_backups(entry) else "empty"
+
+
+def other_version(entry, version):
+    """The major version of PostgreSQL whose cluster the archive is of, where that is another one; else None."""
+    archived = str(entry["db"][-1]["version"])
+    return archived if archived != str(version) else None
+
+
+def settings_for(version):
+    """What an inventory sets to have that major version of PostgreSQL on any system."""
+    return "postgres_version: '%s' and postgres_repository: pgdg" % version
 
 
 def own_backups(entry):
@@ -95,7 +109,7 @@ def shown(seconds):
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def recovery(info, time, now, free_mb):
+def recovery(info, time, now, free_mb, version):
     """Which base backup to begin with, and where to stop.
 
     A backup tells the timeline that the cluster was on, because each recovery ends with a backup. So pgBackRest is
@@ -105,6 +119,7 @@ def recovery(info, time, now, free_mb):
     :param time: the time to go back to, in ISO 8601 with its zone; empty for the end of the archive.
     :param now: the host's clock, in seconds since 1970.
     :param free_mb: MiB free where the data is to lie, besides what lies there now.
+    :param version: the major version of PostgreSQL on the host.
     :returns: ``backup`` (its name), ``newest`` (the name of the newest one), ``options`` of ``pgbackrest restore``, and
         ``until``, in words.
     :raises ArchiveError: when the archive does not reach there.
@@ -113,6 +128,12 @@ def recovery(info, time, now, free_mb):
     backups = own_backups(entry) if entry["db"] else []
     if not backups:
         raise ArchiveError("The archive has no base backup to begin with: nothing can be recovered from it.")
+    other = other_version(entry, version)
+    if other:
+        raise ArchiveError(
+            "The archive is of PostgreSQL %s, which another version cannot read, and the host has %s: recover on a new "
+            "machine with %s." % (other, version, settings_for(other))
+        )
     newest = backups[-1]
     options, until = ["--type=default"], "the end of the archive"
     if time:

@@ -19,12 +19,12 @@ def backup(label, stop, cluster=1, size=1 << 30):
     }
 
 
-def info(*backups, code=0, clusters=(7001,), message="ok", repositories=()):
+def info(*backups, code=0, clusters=(7001,), message="ok", repositories=(), version="17"):
     return json.dumps(
         [
             {
                 "backup": list(backups),
-                "db": [{"id": number, "system-id": id_} for number, id_ in enumerate(clusters, 1)],
+                "db": [{"id": number, "system-id": id_, "version": version} for number, id_ in enumerate(clusters, 1)],
                 "name": "main",
                 "repo": [{"status": {"code": code_, "message": text}} for code_, text in repositories],
                 "status": {"code": code, "message": message},
@@ -47,12 +47,28 @@ HISTORY = info(backup("F1", NOON), backup("D1", NOON + HOUR), backup("D2", NOON 
     ],
 )
 def test_what_is_still_to_be_done(text, expected):
-    assert repository.state(text, 7001) == expected
+    assert repository.state(text, 7001, "17") == expected
 
 
 def test_the_archive_of_another_cluster_is_left_alone():
     with pytest.raises(repository.ArchiveError, match="^The archive is that of another database cluster: "):
-        repository.state(HISTORY, "7002")
+        repository.state(HISTORY, "7002", 17)
+
+
+def test_the_archive_of_another_version_takes_a_machine_of_that_version():
+    text = info(backup("F1", NOON), version="15")
+    new = "on a new machine with postgres_version: '15' and postgres_repository: pgdg"
+    with pytest.raises(repository.ArchiveError) as error:
+        repository.state(text, "7002", "17")
+    assert str(error.value) == (
+        "The archive is that of another database cluster, of PostgreSQL 15: run playbooks/recover_point_in_time.yml "
+        f"{new} to get that one back, or set postgres_archive_path to another place."
+    )
+    with pytest.raises(repository.ArchiveError) as error:
+        repository.recovery(text, "", NOON, 2000, "17")
+    assert str(error.value) == (
+        f"The archive is of PostgreSQL 15, which another version cannot read, and the host has 17: recover {new}."
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +83,7 @@ def test_the_archive_of_another_cluster_is_left_alone():
 )
 def test_an_archive_that_cannot_be_read(text, sentence):
     with pytest.raises(repository.ArchiveError) as error:
-        repository.state(text, 7001)
+        repository.state(text, 7001, "17")
     assert str(error.value) == sentence
 
 
@@ -118,7 +134,7 @@ def test_what_is_no_moment(text, sentence):
     ],
 )
 def test_a_recovery_begins_with_the_newest_backup_before_its_time(time, chosen, until):
-    found = repository.recovery(HISTORY, time, str(NOON + 3 * HOUR), 2000)
+    found = repository.recovery(HISTORY, time, str(NOON + 3 * HOUR), 2000, "17")
     assert found == {
         "backup": chosen,
         "newest": "D2",
@@ -134,7 +150,7 @@ def test_a_recovery_begins_with_the_newest_backup_before_its_time(time, chosen, 
 
 
 def test_a_recovery_without_a_time_goes_to_the_end():
-    found = repository.recovery(HISTORY, "", NOON, 2000)
+    found = repository.recovery(HISTORY, "", NOON, 2000, "17")
     assert found["options"] == ["--type=default", "--set=D2", "--target-timeline=current"]
     assert found["until"] == "the end of the archive"
 
@@ -172,5 +188,5 @@ def test_a_recovery_without_a_time_goes_to_the_end():
 )
 def test_a_recovery_that_cannot_be_made(text, time, free_mb, sentence):
     with pytest.raises(repository.ArchiveError) as error:
-        repository.recovery(text, time, NOON + 3 * HOUR, free_mb)
+        repository.recovery(text, time, NOON + 3 * HOUR, free_mb, "17")
     assert str(error.value) == sentence
