@@ -89,6 +89,16 @@ def test_a_time_that_cannot_be_is_refused_before_anything_stops(db, when, senten
     assert (db.sql(NOT_STARTED), db.tracking.shell(TRACKING_STARTED)) == (started, tracking)
 
 
+def test_tablespaces_are_refused_before_anything_stops(db):
+    started, place = db.sql(NOT_STARTED), "/var/lib/postgresql/space"
+    db.shell(f"install -d -m 700 -o postgres -g postgres {place}")
+    db.sql(f"CREATE TABLESPACE space LOCATION '{place}'")
+    assert "db has 1 tablespace(s), whose data a recovery cannot keep" in db.recover(db.now()).failure
+    assert db.sql(NOT_STARTED) == started
+    db.sql("DROP TABLESPACE space")
+    db.shell(f"rmdir {place}")
+
+
 def test_check_mode_tells_and_changes_nothing(db):
     started, folders = db.sql(NOT_STARTED), db.folders()
     outcome = db.play("playbooks/recover_point_in_time.yml", "--check", postgres_recover_time=db.now()).succeeded()
