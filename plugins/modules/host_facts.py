@@ -184,10 +184,14 @@ ansible_facts:
             - {version: "17", name: main, managed: true, databases: 1, tablespaces: 0, recovery: null}
         archive:
           description:
-            - What C(/etc/pgbackrest/pgbackrest.conf) says about the archive of PostgreSQL. Only root can read it.
+            - The archive of PostgreSQL, by what C(/etc/pgbackrest/pgbackrest.conf) says. Only root can read that.
           returned: always
           type: dict
           contains:
+            version:
+              description: The version of pgBackRest, from its package; null where there is none.
+              returned: always
+              type: str
             place:
               description: Where the archive lies, in one line; null without that file.
               returned: always
@@ -202,7 +206,8 @@ ansible_facts:
                   has archived without a gap since; null where there is none.
               returned: always
               type: str
-          sample: {place: path=/var/lib/pgbackrest, encrypted: false, backed_up: path=/var/lib/pgbackrest}
+          sample:
+            {version: 2.55.1, place: path=/srv/archive, encrypted: false, backed_up: path=/srv/archive}
         disks:
           description: Each of O(paths) by its name.
           returned: always

@@ -44,16 +44,28 @@ SFTP_SINCE = (2, 48)
 BUNDLES_SINCE = (2, 39)
 
 
-def carried(facts, repository):
-    """The release of pgBackRest that a host gets: two numbers, or None for one that is newer than all that matters."""
+def installed(facts):
+    """The release of pgBackRest on a host: two numbers, or None without one."""
+    version = facts["archive"]["version"]
+    return tuple(int(part) for part in version.split(".")[:2]) if version else None
+
+
+def outdated(facts, repository):
+    """Whether a host has a pgBackRest from before it got packages from the PostgreSQL project's own repository."""
+    release = installed(facts)
+    return repository == "pgdg" and release is not None and release < SFTP_SINCE
+
+
+def available(facts, repository):
+    """The release of pgBackRest that a host has or gets, or None for one that is newer than all that matters."""
     if repository == "pgdg":
         return None
-    return CARRIED.get((facts["os"].get("id"), facts["os"].get("version_id")))
+    return installed(facts) or CARRIED.get((facts["os"].get("id"), facts["os"].get("version_id")))
 
 
 def bundles(facts, repository):
     """Whether the pgBackRest of a host puts many small files into one."""
-    release = carried(facts, repository)
+    release = available(facts, repository)
     return release is None or release >= BUNDLES_SINCE
 
 
@@ -117,10 +129,10 @@ def of_times(variables):
 
 def of_release(host, facts, repository):
     """Sentences about a distribution whose pgBackRest does not speak SFTP."""
-    release = carried(facts, repository)
+    release = available(facts, repository)
     if release is None or release >= SFTP_SINCE:
         return []
     return [
-        "postgres_archive: sftp needs pgBackRest 2.48 or newer, and %s with %s carries %d.%d: set postgres_repository "
+        "postgres_archive: sftp needs pgBackRest 2.48 or newer, and %s with %s has %d.%d: set postgres_repository "
         "to pgdg, or use postgres_archive: folder or s3." % (host, facts["os"]["name"], *release)
     ]

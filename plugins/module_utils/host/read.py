@@ -88,7 +88,7 @@ class Host:
             "envs": self.environments(env_root, marker),
             "unit_envs": self.unit_environments(env_root),
             "clusters": self.clusters(),
-            "archive": self.archive(),
+            "archive": self.archive(status),
             "disks": {purpose: self.disk(path) for purpose, path in paths.items()},
             "listeners": self.listeners(),
             "routes": self.routes(),
@@ -181,10 +181,11 @@ class Host:
         replayed = self.data(data + "/global/pg_control") and "recovery.signal" not in self.names(data)
         return "replayed" if replayed else "begun"
 
-    def archive(self):
+    def archive(self, status):
         """Return where PostgreSQL's archive lies by what pgBackRest is told here, and what has been made of it."""
         told = configuration.read(self.text(configuration.FILE))
         return {
+            "version": parse.package_version(status, "pgbackrest"),
             "place": told["place"] or None,
             "encrypted": bool(told["passphrase"]),
             "backed_up": self.text(configuration.BACKED_UP).strip().rpartition("\n")[2] or None,

@@ -264,3 +264,6 @@ def test_debian_12_cannot_use_sftp_and_can_use_a_folder(old):
     old.sql("DELETE FROM kept")
     old.recover(then).succeeded()
     assert old.rows() == ["old"]
+    # Another repository is of no use to a package that is there already.
+    outcome = old.site("--tags", "postgres", "--check", postgres_repository="pgdg").succeeded()
+    assert "pgbackrest>=2.48" in outcome.messages

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.mlops.stack.plugins.module_utils.archive import settings
+
 HERE, ELSEWHERE = "path=/srv/archive", "path=/srv/other"
 FULL, DIFFERENTIAL = "postgres-archive-full.service", "postgres-archive-differential.service"
 # What the archive has, the place of the last base backup, and the unit that makes one.
@@ -46,3 +48,8 @@ def test_a_recovery_that_did_not_end_is_known_by_the_cluster_in_force(evaluate):
         for version in ("15", 17, "16", "14")
     ]
     assert evaluate(left) == ["begun", "replayed", "", ""]
+
+
+def test_an_old_pgbackrest_is_upgraded_to_the_release_that_is_asked_for(evaluate):
+    (since,) = evaluate([["postgres", "__postgres_archive_since", {}]])
+    assert since == "%d.%d" % settings.SFTP_SINCE

@@ -25,7 +25,7 @@ def facts(address):
         "disks": {},
         "packages": [],
         "clusters": [],
-        "archive": {"place": None, "encrypted": False},
+        "archive": {"version": None, "place": None, "encrypted": False, "backed_up": None},
         "listeners": [],
         "envs": ["mlflow-3.9.0-py3.13-a", "mlflow-3.17.2-py3.13-b"],
         "unit_envs": {"mlflow.service": "mlflow-3.17.2-py3.13-b"},

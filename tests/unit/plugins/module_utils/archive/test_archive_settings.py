@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 from ansible_collections.mlops.stack.plugins.module_utils.archive import settings
 
-BOOKWORM = {"os": {"id": "debian", "version_id": "12", "name": "Debian GNU/Linux 12"}}
-TRIXIE = {"os": {"id": "debian", "version_id": "13", "name": "Debian GNU/Linux 13"}}
-JAMMY = {"os": {"id": "ubuntu", "version_id": "22.04", "name": "Ubuntu 22.04"}}
+
+def facts(system, version_id, name, installed=None):
+    return {"os": {"id": system, "version_id": version_id, "name": name}, "archive": {"version": installed}}
+
+
+BOOKWORM = facts("debian", "12", "Debian GNU/Linux 12")
+TRIXIE = facts("debian", "13", "Debian GNU/Linux 13")
+JAMMY = facts("ubuntu", "22.04", "Ubuntu 22.04")
+# An older release is there before the inventory changes, or one from another repository.
+INSTALLED = facts("debian", "12", "Debian GNU/Linux 12", "2.45")
+NEWER = facts("debian", "12", "Debian GNU/Linux 12", "2.58.0")
 SFTP = {"host": "store1", "user": "archive", "private_key_file": "keys/archive", "host_keys": ["ssh-ed25519 AAAA"]}
 S3 = {"endpoint_url": "https://s3.example.org", "bucket": "wal", "access_key": "key", "secret_key": "canary"}
 TO_SFTP = {"postgres_archive": "sftp", "postgres_archive_path": "/srv/archive", "postgres_archive_sftp": SFTP}
@@ -39,6 +47,9 @@ def problems(variables, facts=None):
         (TO_SFTP, TRIXIE),
         (TO_SFTP, None),
         ({**TO_SFTP, "postgres_repository": "pgdg"}, BOOKWORM),
+        # It is upgraded first.
+        ({**TO_SFTP, "postgres_repository": "pgdg"}, INSTALLED),
+        (TO_SFTP, NEWER),
         (TO_S3, BOOKWORM),
     ],
 )
@@ -57,7 +68,7 @@ def test_a_stack_without_postgresql_has_no_archive():
         (
             TO_SFTP,
             BOOKWORM,
-            "postgres_archive: sftp needs pgBackRest 2.48 or newer, and db1 with Debian GNU/Linux 12 carries 2.45: set "
+            "postgres_archive: sftp needs pgBackRest 2.48 or newer, and db1 with Debian GNU/Linux 12 has 2.45: set "
             "postgres_repository to pgdg, or use postgres_archive: folder or s3.",
         ),
         (
@@ -113,8 +124,23 @@ def test_archive_is_refused(variables, facts, sentence):
         (JAMMY, "distribution", False),
         (BOOKWORM, "distribution", True),
         (JAMMY, "pgdg", True),
-        ({"os": {}}, "distribution", True),
+        (facts(None, None, "Linux"), "distribution", True),
+        (facts("ubuntu", "22.04", "Ubuntu 22.04", "2.39"), "distribution", True),
     ],
 )
 def test_small_files_are_bundled_where_pgbackrest_can(facts, repository, expected):
     assert settings.bundles(facts, repository) is expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "repository", "expected"),
+    [
+        (BOOKWORM, "pgdg", False),
+        (INSTALLED, "pgdg", True),
+        (INSTALLED, "distribution", False),
+        (NEWER, "pgdg", False),
+        (facts("debian", "12", "Debian GNU/Linux 12", "2.48"), "pgdg", False),
+    ],
+)
+def test_a_pgbackrest_from_before_the_repository_changed_is_upgraded(facts, repository, expected):
+    assert settings.outdated(facts, repository) is expected

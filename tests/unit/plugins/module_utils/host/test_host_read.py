@@ -167,11 +167,15 @@ def test_how_far_a_recovery_came(machine, files, expected):
 
 
 def test_archive(machine):
-    assert host(machine).archive() == {"place": None, "encrypted": False, "backed_up": None}
+    assert host(machine).archive(b"") == {"version": None, "place": None, "encrypted": False, "backed_up": None}
     machine("/etc/pgbackrest/pgbackrest.conf", "[global]\nrepo1-path=/srv/archive\nrepo1-cipher-pass=canary\n")
-    assert host(machine).archive() == {"place": "path=/srv/archive", "encrypted": True, "backed_up": None}
     machine("/etc/pgbackrest/mlops-stack-backed-up", "# Managed\ntype=s3 path=/srv/other\n")
-    assert host(machine).archive()["backed_up"] == "type=s3 path=/srv/other"
+    assert host(machine).archive(b"Package: pgbackrest\nVersion: 2.45-1\n") == {
+        "version": "2.45",
+        "place": "path=/srv/archive",
+        "encrypted": True,
+        "backed_up": "type=s3 path=/srv/other",
+    }
 
 
 V1 = "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n0::/\n"

@@ -14,7 +14,7 @@ FACTS = {
     "listeners": [],
     "cpus": 2,
     "clusters": [],
-    "archive": {"place": None, "encrypted": False},
+    "archive": {"version": None, "place": None, "encrypted": False, "backed_up": None},
     "packages": [],
     "default_address": "10.0.0.1",
 }

@@ -28,7 +28,7 @@ def facts(address, listeners=(), memory=8192, cpus=2):
         "disks": disks(9000),
         "packages": [],
         "clusters": [{"version": "17", "name": "main", "managed": True, "databases": 1}] if OWN in listeners else [],
-        "archive": {"place": None, "encrypted": False},
+        "archive": {"version": None, "place": None, "encrypted": False, "backed_up": None},
         "listeners": [{"port": 1, "process": "x", "pid": 1, "unit": unit} for unit in listeners],
         "cpus": cpus,
         "default_address": address,
@@ -148,7 +148,7 @@ def test_services_up():
 
 def test_an_encrypted_archive_counts_though_nothing_is_up():
     known = hosts()
-    known["db1"]["facts"]["archive"] = {"place": "path=/srv/archive", "encrypted": True}
+    known["db1"]["facts"]["archive"] = {"version": "2.55", "place": "path=/srv/archive", "encrypted": True}
     assert plan.services_up(groups(), known) == ["archive"]
     known["db1"]["facts"] = None
     assert plan.services_up(groups(), known) == []
