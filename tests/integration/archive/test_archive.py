@@ -217,6 +217,7 @@ def test_s3_over_tls(db, store):
     db.sql("DELETE FROM kept")
     db.recover(then).succeeded()
     assert "s3" in db.rows()
+    assert db.shell("ls /etc/pgbackrest") == "mlops-stack-backed-up\npgbackrest.conf"
     found = store.client().list_objects_v2(Bucket="wal", Prefix="postgres/backup/main/")
     assert found["KeyCount"] > 10
 
