@@ -32,6 +32,7 @@ class FilterModule:
         return {
             "archive_bundles": settings.bundles,
             "archive_configuration": configuration.read,
+            "archive_needs_passphrase": repository.needs_passphrase,
             "archive_outdated": settings.outdated,
             "archive_recovery": archive_recovery,
             "archive_state": archive_state,

@@ -14,6 +14,9 @@ GOOD, NO_STANZA, NO_BACKUP, NO_DATA = 0, 1, 2, 3
 #: How much of a base backup's size has to be free besides, for the WAL that is replayed onto it.
 ROOM = 1.1
 
+#: What pgBackRest says of an archive that is not encrypted, or encrypted with another passphrase than the one it has.
+OTHER_PASSPHRASE = ("[CryptoError]", "[FormatError]")
+
 
 class ArchiveError(ValueError):
     """An archive that cannot be used; the text is a sentence for a person."""
@@ -34,8 +37,29 @@ def stanza(info):
             for repository in entry.get("repo", [])
             if repository["status"]["code"] != GOOD
         ]
-        raise ArchiveError("The archive cannot be read: %s." % "; ".join(said or [entry["status"]["message"]]).strip())
+        reason = "; ".join(said or [entry["status"]["message"]]).strip()
+        if reason.startswith(OTHER_PASSPHRASE):
+            # Further lines quote what could not be read.
+            raise ArchiveError(
+                "The archive cannot be read: %s. Where it is encrypted otherwise, set postgres_archive_encrypt and "
+                "database_archive_passphrase to what they were when it was begun." % reason.split("\n")[0].rstrip(":")
+            )
+        raise ArchiveError("The archive cannot be read: %s." % reason)
     return entry
+
+
+def needs_passphrase(info):
+    """Whether an archive needs the passphrase, or the lack of one, that it was asked with.
+
+    Where nothing is there yet, or is encrypted otherwise, another one does no harm. Where the archive could not be
+    asked, nobody knows, and so it does.
+
+    :param info: the answer of ``pgbackrest info``, empty where it failed.
+    """
+    try:
+        return not info or bool(stanza(info)["db"])
+    except ArchiveError as error:
+        return not any(sign in str(error) for sign in OTHER_PASSPHRASE)
 
 
 def state(info, system_identifier, version):

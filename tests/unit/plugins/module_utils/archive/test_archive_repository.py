@@ -75,8 +75,13 @@ def test_the_archive_of_another_version_takes_a_machine_of_that_version():
     ("text", "sentence"),
     [
         (
-            info(code=99, message="other", repositories=[(0, "ok"), (99, "[CryptoError] unable to load info file")]),
-            "The archive cannot be read: [CryptoError] unable to load info file.",
+            info(code=99, message="other", repositories=[(0, "ok"), (99, "[HostConnectError] unable to connect")]),
+            "The archive cannot be read: [HostConnectError] unable to connect.",
+        ),
+        (
+            info(code=99, message="other", repositories=[(99, "[FormatError] unable to load 'a':\nFormatError: ?h6$")]),
+            "The archive cannot be read: [FormatError] unable to load 'a'. Where it is encrypted otherwise, set "
+            "postgres_archive_encrypt and database_archive_passphrase to what they were when it was begun.",
         ),
         (info(code=4, message="different across repos"), "The archive cannot be read: different across repos."),
     ],
@@ -85,6 +90,25 @@ def test_an_archive_that_cannot_be_read(text, sentence):
     with pytest.raises(repository.ArchiveError) as error:
         repository.state(text, 7001, "17")
     assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        (HISTORY, True),
+        (info(code=2), True),
+        # Nothing is there, or it is encrypted with another one, or it is not encrypted.
+        ("[]", False),
+        (info(code=1, clusters=()), False),
+        (info(code=99, repositories=[(99, "[CryptoError] unable to load info file")]), False),
+        (info(code=99, repositories=[(99, "[FormatError] unable to load info file")]), False),
+        # Nobody knows.
+        (info(code=99, repositories=[(99, "[HostConnectError] unable to connect to 'store:8443'")]), True),
+        ("", True),
+    ],
+)
+def test_only_an_archive_that_was_asked_goes_without_its_passphrase(text, needed):
+    assert repository.needs_passphrase(text) is needed
 
 
 @pytest.mark.parametrize(
