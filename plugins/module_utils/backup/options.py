@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from ansible_collections.mlops.stack.plugins.module_utils.backup.errors import BackupError
@@ -18,6 +19,14 @@ SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTB]?)(?:i?B)?\s*", re.IGNORECASE)
 KINDS = {"str": str, "path": str, "int": int, "bool": bool, "list": list, "dict": dict, "float": (int, float)}
 # Numbers may stand where text is read as a duration or a size.
 NUMERIC = (int, float)
+# What else Ansible takes for these types: its variables are text where they come from a command line.
+WORDS = {**dict.fromkeys(("yes", "on", "true", "1"), True), **dict.fromkeys(("no", "off", "false", "0"), False)}
+TEXTS = {
+    "int": int,
+    "float": float,
+    "bool": lambda text: WORDS[text.lower()],
+    "list": lambda text: text.split(","),
+}
 
 
 def s3_spec() -> dict:
@@ -141,6 +150,10 @@ def _value(rule: dict, value, name: str):
     kinds = KINDS[rule["type"]]
     if rule["type"] == "str" and isinstance(value, NUMERIC) and not isinstance(value, bool):
         value = str(value)
+    if rule["type"] in TEXTS and isinstance(value, str):
+        # What is no such text is refused below.
+        with contextlib.suppress(ValueError, KeyError):
+            value = TEXTS[rule["type"]](value)
     if not isinstance(value, kinds) or (isinstance(value, bool) and rule["type"] != "bool"):
         raise wrong(f"The option {name} must be of the type {rule['type']}.")
     if rule.get("elements") and not all(isinstance(item, str) for item in value):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from ansible_collections.mlops.stack.plugins.module_utils.stack import postgres
 
 #: Variables of the backup host that are read beforehand.
-VARIABLES = ("backup_artifacts",)
+VARIABLES = ("backup_artifacts", "backup_failure_command")
 
 #: How the names of the backup's Python environments begin.
 ENVIRONMENT = "backup-py"
@@ -48,6 +48,20 @@ def artifacts(name, variables, place):
             "mlflow_server_artifacts: s3, or set backup_artifacts: none and copy them yourself." % name
         ]
     return []
+
+
+def failure_command(variables):
+    """Sentences about a command that would be taken for one word: nobody would hear of a failed backup.
+
+    :param variables: the backup host's inventory variables.
+    """
+    command = variables.get("backup_failure_command")
+    if command is None or isinstance(command, list) and all(isinstance(word, str) for word in command):
+        return []
+    return [
+        "backup_failure_command is %r and must be a list of words in quotes, such as [/usr/local/bin/alert, --now]."
+        % (command,)
+    ]
 
 
 def is_installed(facts):

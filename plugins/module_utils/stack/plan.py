@@ -161,6 +161,7 @@ def make(groups, group_names, hosts, secrets):
     problems += backup.group(groups["backup"], group_names["backup"], values["mlflow_server_backend"])
     for name in groups["backup"]:
         problems += backup.artifacts(name, hosts[name]["variables"], values["mlflow_server_artifacts"])
+        problems += backup.failure_command(hosts[name]["variables"])
     for name, value in secrets.items():
         problems += checks.secret(name, value)
     problems += checks.left_out(hosts, groups["mlflow"])

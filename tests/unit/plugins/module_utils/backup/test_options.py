@@ -47,6 +47,24 @@ def test_what_is_wrong_is_named(given, message):
     assert (caught.value.phase, caught.value.safe_to_retry) == ("options", False)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"jobs": "3", "free_space_factor": "1.5", "allow_replica": "yes", "databases": "mlflow"},
+        {"allow_replica": "off", "databases": "mlflow,auth"},
+        {"s3": {"bucket": "b", "expire": "True", "wait_timeout": "90"}},
+    ],
+)
+def test_text_is_read_as_ansible_reads_it(given):
+    from ansible.module_utils.basic import AnsibleModule
+
+    given = {"dest": "/sets", **given}
+    with patch_module_args({**given, "state": "present"}):
+        module = AnsibleModule(argument_spec=options.backup_spec())
+    ours = options.complete(options.backup_spec(), given)
+    assert ours == {name: module.params[name] for name in ours}
+
+
 def test_types_that_are_right():
     found = options.complete(SPEC, {"dest": "/s", "free_space_factor": 2, "allow_replica": True, "databases": ["a"]})
     assert (found["free_space_factor"], found["allow_replica"], found["databases"]) == (2, True, ["a"])

@@ -44,6 +44,23 @@ def test_artifacts_that_nobody_would_back_up(variables, place, refused):
     assert all("b1 would back up MLflow's database without the artifacts" in sentence for sentence in found)
 
 
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        (None, False),
+        ([], False),
+        (["/usr/local/bin/alert", "--now"], False),
+        ("/usr/local/bin/alert --now", True),
+        ("", True),
+        (["/usr/local/bin/alert", 1], True),
+    ],
+)
+def test_a_command_that_would_be_taken_for_one_word(command, refused):
+    found = backup.failure_command({} if command is None else {"backup_failure_command": command})
+    assert bool(found) is refused
+    assert all("backup_failure_command is %r" % (command,) in sentence for sentence in found)
+
+
 def test_is_installed():
     assert backup.is_installed(facts(envs=["mlflow-1", "backup-py3.13-abc"]))
     assert not backup.is_installed(facts(envs=["backup-program-abc"]))
