@@ -27,6 +27,8 @@ import os
 import pathlib
 import re
 import secrets
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -75,6 +77,16 @@ SELECT pg_reload_conf();
 SQL
 mkdir -m 0755 {shared}
 touch {shared}/theirs
+"""
+# What a rehearsal has made, of which nothing but this was left when it was killed.
+LEFTOVER = """
+install -d -o mlops-backup {shared}/.mlops-stack-drill
+echo -n killed > {shared}/.mlops-stack-drill/set
+cd /
+runuser -u postgres -- psql --quiet --set ON_ERROR_STOP=1 <<'SQL'
+CREATE DATABASE mlflow__scratch_killed OWNER rehearsal;
+COMMENT ON DATABASE mlflow__scratch_killed IS 'mlops.stack scratch set killed';
+SQL
 """
 OBSTACLE = "ALTER TABLE jobs ADD COLUMN executor_backend text"
 
@@ -200,6 +212,11 @@ def main() -> int:
         refused(nodes, "restore", (f"The set {label} is encrypted: set identity_file",), *named)
         lend_key(nodes)
         named += WITH_KEY
+        harness.say("restore.yml that only looks, which may change nothing")
+        looked = harness.playbook("playbooks/restore.yml", nodes.inventory, *named, "-e", "backup_rehearse=true")
+        harness.expect_unchanged(looked)
+        expect_version(nodes, OLD)
+        harness.say("restore.yml")
         harness.playbook("playbooks/restore.yml", nodes.inventory, *named)
         look(nodes, logged, created)
         harness.say("restore.yml again, which may change nothing")
@@ -314,6 +331,9 @@ def upgrade(nodes: harness.Bed, logged: Log, created: float) -> None:
     to_new = ("-e", f"mlflow_server_version={NEW}")
     refused(nodes, "upgrade", ("is encrypted: set identity_file",), *to_new)
     to_new += WITH_KEY
+    told = harness.playbook("playbooks/upgrade.yml", nodes.inventory, *to_new, "--check")
+    if f"MLflow would be upgraded to {NEW}" not in told:
+        raise harness.BenchError(f"--check did not tell what would be done:\n{told}")
     psql = "cd / && runuser -u postgres -- psql --quiet --set ON_ERROR_STOP=1 mlflow --command"
     nodes.ssh("core", f'{psql} "{OBSTACLE}"')
     expect_failure(nodes, logged, created, "executor_backend", *to_new)
@@ -324,12 +344,57 @@ def upgrade(nodes: harness.Bed, logged: Log, created: float) -> None:
             {"mlflow_server_environment": "{{ {'MLFLOW_WORKERS': 'zero'} if inventory_hostname == 'second' else {} }}"}
         )
         expect_failure(nodes, logged, created, "died at its start", *to_new, "-e", broken)
+        interrupt(nodes, *to_new)
+        harness.say("site.yml, which may not touch the servers now")
+        refused(nodes, "site", ("An upgrade of MLflow was interrupted on core",), *to_new)
+        harness.say(f"upgrade.yml to {NEW} again, whose second server cannot start")
+        made = before_upgrades(nodes)
+        expect_failure(nodes, logged, created, "died at its start", *to_new, "-e", broken)
+        if before_upgrades(nodes) != made:
+            raise harness.BenchError("An upgrade that goes on made a backup of the database that it had changed.")
     harness.say(f"upgrade.yml to {NEW}")
     harness.playbook("playbooks/upgrade.yml", nodes.inventory, *to_new)
     expect_version(nodes, NEW)
     look(nodes, logged, created)
     harness.say("upgrade.yml again, which may change nothing")
     harness.expect_unchanged(harness.playbook("playbooks/upgrade.yml", nodes.inventory, *to_new))
+
+
+def interrupt(nodes: harness.Bed, *options: str) -> None:
+    """Kill an upgrade when the new release works on the first server, and nobody else can use it."""
+    harness.say("upgrade.yml, killed when the database is migrated")
+    reach_every_server(nodes)
+    argv = [str(harness.BIN / "ansible-playbook"), "playbooks/upgrade.yml", "-i", str(nodes.inventory), *options]
+    killed = subprocess.Popen(
+        argv,
+        cwd=CLONE,
+        env=harness.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    try:
+        migrated = f"grep -qs mlflow-{NEW}- /etc/systemd/system/mlflow.service && systemctl is-active -q mlflow.service"
+        nodes.ssh("core", f"until {migrated}; do sleep 0.2; done", limit=600)
+        if killed.poll() is not None:
+            raise harness.BenchError("The upgrade ended before it could be killed.")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    reach_every_server(nodes, "!")
+
+
+def reach_every_server(nodes: harness.Bed, otherwise: str = "") -> None:
+    """Connect to each server as a client does, and as a proxy on the server would; or the other way round, by a `!`."""
+    for server in GROUPS["mlflow"]:
+        for address in (nodes.address(server), "127.0.0.1"):
+            nodes.ssh(server, f"{otherwise} timeout 5 bash -c '</dev/tcp/{address}/5000'")
+
+
+def before_upgrades(nodes: harness.Bed) -> list[str]:
+    """The sets that upgrades have made."""
+    return nodes.ssh("vault", f"ls {SETS} | grep ^before-mlflow-").split()
 
 
 def expect_failure(nodes: harness.Bed, logged: Log, created: float, reason: str, *options: str) -> None:
@@ -430,6 +495,9 @@ def remove_for_good(nodes: harness.Bed, logged: Log) -> None:
 
 def rehearse(nodes: harness.Bed, store) -> None:
     """restore_drill.yml reads everything, and is not content where a copy of an artifact is gone."""
+    harness.say("restore_drill.yml, at first only to say what it would do")
+    told = harness.playbook("playbooks/restore_drill.yml", nodes.inventory, *WITH_KEY, "--check")
+    harness.expect_unchanged(told)
     harness.say("restore_drill.yml")
     read_all(nodes, *WITH_KEY)
     rehearse_elsewhere(nodes, store)
@@ -468,6 +536,7 @@ def rehearse_elsewhere(nodes: harness.Bed, store) -> None:
     wrong = {**wanted, "backup_drill_s3": {**place, "secret_key": secret("nobody")}}
     words = (f"cannot be emptied of {own.rstrip('/')}", "SignatureDoesNotMatch")
     refused(nodes, "restore_drill", words, *FROM_STORE, *WITH_KEY, "-e", json.dumps(wrong))
+    nodes.ssh("vault", LEFTOVER.format(shared=SHARED))
     read_all(nodes, *FROM_STORE, *WITH_KEY, "-e", json.dumps(wanted))
     versions = store.get_paginator("list_object_versions").paginate(Bucket=SCRATCH, Prefix=own)
     if sum(len(page.get("Versions", [])) for page in versions) < RUNS:
