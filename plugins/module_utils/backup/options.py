@@ -20,7 +20,10 @@ KINDS = {"str": str, "path": str, "int": int, "bool": bool, "list": list, "dict"
 # Numbers may stand where text is read as a duration or a size.
 NUMERIC = (int, float)
 # What else Ansible takes for these types: its variables are text where they come from a command line.
-WORDS = {**dict.fromkeys(("yes", "on", "true", "1"), True), **dict.fromkeys(("no", "off", "false", "0"), False)}
+WORDS = {
+    **dict.fromkeys(("y", "yes", "on", "1", "true", "t"), True),
+    **dict.fromkeys(("n", "no", "off", "0", "false", "f"), False),
+}
 TEXTS = {
     "int": int,
     "float": float,
@@ -150,10 +153,10 @@ def _value(rule: dict, value, name: str):
     kinds = KINDS[rule["type"]]
     if rule["type"] == "str" and isinstance(value, NUMERIC) and not isinstance(value, bool):
         value = str(value)
-    if rule["type"] in TEXTS and isinstance(value, str):
+    if rule["type"] in TEXTS and isinstance(value, str) or rule["type"] == "bool":
         # What is no such text is refused below.
         with contextlib.suppress(ValueError, KeyError):
-            value = TEXTS[rule["type"]](value)
+            value = TEXTS[rule["type"]](str(value))
     if not isinstance(value, kinds) or (isinstance(value, bool) and rule["type"] != "bool"):
         raise wrong(f"The option {name} must be of the type {rule['type']}.")
     if rule.get("elements") and not all(isinstance(item, str) for item in value):

@@ -52,6 +52,7 @@ def test_what_is_wrong_is_named(given, message):
     [
         {"jobs": "3", "free_space_factor": "1.5", "allow_replica": "yes", "databases": "mlflow"},
         {"allow_replica": "off", "databases": "mlflow,auth"},
+        {"allow_replica": 1, "s3": {"bucket": "b", "expire": "t"}},
         {"s3": {"bucket": "b", "expire": "True", "wait_timeout": "90"}},
     ],
 )
