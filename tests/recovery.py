@@ -1,7 +1,8 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Lose a stack and bring it back, then upgrade it, on nodes of its own.
 
-    .venv/bin/python tests/recovery.py                       with fewer runs, and without the second failing upgrade
+    .venv/bin/python tests/recovery.py                       with fewer runs, and without some of the upgrades and the
+                                                             point in time
     RECOVERY_RUNS=2000 .venv/bin/python tests/recovery.py    the whole of it
 
 Runs, models and artifacts are logged while the timer makes backups, with copies in a store elsewhere by a key that
@@ -222,6 +223,8 @@ def main() -> int:
         remove_for_good(nodes, logged)
         rehearse(nodes, store)
         without_copies(nodes)
+        if WHOLE:
+            go_back(nodes, logged.experiment)
     return 0
 
 
@@ -567,6 +570,25 @@ def without_copies(nodes: harness.Bed) -> None:
         output = harness.playbook(f"playbooks/{name}.yml", nodes.inventory, *plain, *options)
         if name == "restore_drill" and "are in the live store" not in " ".join(output.split()):
             raise harness.BenchError(f"The rehearsal did not look for the artifacts:\n{output}")
+
+
+def go_back(nodes: harness.Bed, experiment: str) -> None:
+    """restore.yml to a point in time: what was logged before it is there, and nothing that was logged later."""
+    harness.say("site.yml with an archive, and restore.yml to a point in time")
+    archived = ("-e", json.dumps({"mlflow_server_version": NEW, "postgres_archive": "folder"}))
+    harness.playbook("site.yml", nodes.inventory, *archived)
+    before = tracking.Client.of(nodes.client()).create_run(experiment)["run_id"]
+    moment = nodes.ssh("core", "sleep 2; date --utc +%Y-%m-%dT%H:%M:%SZ; sleep 2").strip()
+    later = tracking.Client.of(nodes.client()).create_run(experiment)["run_id"]
+    to_then = (*archived, "-e", f"postgres_recover_time={moment}")
+    harness.playbook("playbooks/restore.yml", nodes.inventory, *to_then)
+    expect_version(nodes, NEW)
+    page = tracking.Client.of(nodes.client()).post("runs/search", {"experiment_ids": [experiment], "max_results": 50})
+    there = {run["info"]["run_id"] for run in page["runs"]}
+    if before not in there or later in there:
+        raise harness.BenchError(f"The runs are not those of {moment}: {before} and not {later} were to be there.")
+    harness.say("site.yml, which may change nothing")
+    harness.unchanged(nodes.inventory, *archived)
 
 
 @contextlib.contextmanager
