@@ -42,7 +42,8 @@ def stanza(info):
             # Further lines quote what could not be read.
             raise ArchiveError(
                 "The archive cannot be read: %s. Where it is encrypted otherwise, set postgres_archive_encrypt and "
-                "database_archive_passphrase to what they were when it was begun." % reason.split("\n")[0].rstrip(":")
+                "database_archive_passphrase to what they were when it was begun."
+                % reason.partition("\n")[0].rstrip(":")
             )
         raise ArchiveError("The archive cannot be read: %s." % reason)
     return entry
